@@ -1,0 +1,5 @@
+//! The Iceberg REST catalog client.
+
+mod config;
+
+pub use config::{CatalogConfig, StorageConfig};

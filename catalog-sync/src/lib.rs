@@ -1,0 +1,4 @@
+//! Everything that talks to the catalog.
+
+pub mod catalog;
+pub mod secret;

@@ -1,0 +1,4 @@
+//! The worker.
+
+pub mod config;
+pub mod runtime;
