@@ -1,4 +1,20 @@
 //! Everything that talks to the catalog.
+//!
+//! ```text
+//!   catalog/   the REST client: one attempt per call, statuses as typed outcomes
+//!   storage/   the object store behind a table, one I/O stack
+//!   create     a table together with its first snapshot
+//!   snapshot   data files -> manifest, manifest list, commit
+//!   commit     the only commit loop: load -> decide -> POST once -> look again
+//!   embedded/  an Iceberg REST catalog in the process
+//! ```
+//!
+//! Used as a library by the connector, and by this crate's own command `catalog-sync`.
 
 pub mod catalog;
+pub mod commit;
+pub mod create;
+pub mod manifest;
 pub mod secret;
+mod snapshot;
+pub mod storage;

@@ -123,7 +123,9 @@ mod tests {
     fn codes_are_distinct_snake_case() {
         let names: std::collections::BTreeSet<_> = RejectCode::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(names.len(), RejectCode::ALL.len());
-        assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())));
+        assert!(
+            names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit()))
+        );
     }
 
     #[test]

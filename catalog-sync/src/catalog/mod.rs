@@ -1,5 +1,14 @@
-//! The Iceberg REST catalog client.
+//! The Iceberg REST catalog: how to reach it, what it answers, and a table as one load shows it.
+//!
+//! One code path for Nessie, for the embedded catalog and for any other that speaks the specification. Nothing here
+//! decides: [`crate::commit`] does, with the `protocol` crate.
 
+mod client;
 mod config;
+mod error;
+mod table;
 
+pub use client::CatalogClient;
 pub use config::{CatalogConfig, StorageConfig};
+pub use error::{CatalogError, CommitOutcome, backoff};
+pub use table::LoadedTable;

@@ -30,6 +30,7 @@ pub mod lineage;
 pub mod offset;
 pub mod position;
 pub mod ranges;
+pub mod start;
 
 pub use decide::{CommitPlan, Decision, TableFacts, decide};
 pub use halt::Halt;

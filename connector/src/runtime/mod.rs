@@ -1,78 +1,74 @@
 //! A running connector: its tasks, their state, how to stop them. Called by the REST API and by the demo.
+//!
+//! ```text
+//!   connector.rs   reaches catalog and store, makes the table, starts the tasks, starts them again after errors
+//!   task.rs        one consumer on one thread: poll -> decode -> route -> encode -> seal
+//!   assignment.rs  where to begin reading, from the table's position
+//!   batch.rs       the open batch: which offsets, how many rows, how old
+//!   flight.rs      a sealed batch on its way: finish files, flush dead letters, upload, commit
+//!   committer.rs   one committer for all tasks: what waits at the same time goes into one snapshot
+//!   status.rs      what the tasks say about themselves
+//! ```
+//!
+//! A task holds no state that matters: whatever happens to it, the next one begins from the table's position.
+
+mod assignment;
+mod batch;
+mod committer;
+mod connector;
+mod flight;
+mod status;
+mod task;
 
 use std::sync::Arc;
 
-use protocol::position::Position;
+use protocol::Position;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
+use self::status::Board;
+pub use self::status::{ConnectorStatus, State, TaskStatus};
 use crate::config::{ConnectorConfig, WorkerConfig};
-
-/// What Kafka Connect calls the state of a connector or a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Not yet started.
-    Unassigned,
-    /// Working, or waiting for records.
-    Running,
-    /// Stopped by an error or a halt; it does nothing until somebody acts.
-    Failed,
-    /// Starting again after an error that passes.
-    Restarting,
-}
-
-/// State of one task, for `GET /connectors/{name}/status`.
-#[derive(Debug, Clone)]
-pub struct TaskStatus {
-    /// Number of the task, from 0.
-    pub id: u32,
-    /// What it does.
-    pub state: State,
-    /// Why it is not running, with the halt code and what to do.
-    pub trace: Option<String>,
-}
-
-/// State of a connector, for `GET /connectors/{name}/status`.
-#[derive(Debug, Clone)]
-pub struct ConnectorStatus {
-    /// What it does.
-    pub state: State,
-    /// Why it is not running.
-    pub trace: Option<String>,
-    /// Its tasks, by number.
-    pub tasks: Vec<TaskStatus>,
-}
-
-/// Why a connector could not be started or asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RuntimeError {
-    /// Told to the user as it is.
-    #[error("{0}")]
-    Failed(String),
-}
 
 /// A connector at work. Dropping it does not stop it; [`ConnectorHandle::stop`] does.
 #[derive(Debug, Clone)]
-pub struct ConnectorHandle(Arc<()>);
+pub struct ConnectorHandle {
+    board: Arc<Board>,
+    stop: watch::Sender<bool>,
+    main: Arc<tokio::sync::Mutex<Option<JoinHandle<()>>>>,
+}
 
 impl ConnectorHandle {
-    /// Starts the tasks and returns at once; whether they get anywhere is told by [`Self::status`].
+    /// Starts the tasks and returns at once; whether they get anywhere is told by [`Self::status`]. Must be called
+    /// within a tokio runtime.
     #[must_use]
-    pub fn start(_worker: Arc<WorkerConfig>, _config: Arc<ConnectorConfig>) -> Self {
-        Self(Arc::new(()))
+    pub fn start(worker: Arc<WorkerConfig>, config: Arc<ConnectorConfig>) -> Self {
+        let board = Arc::new(Board::default());
+        let (stop, stopped) = watch::channel(false);
+        let main = tokio::spawn(connector::run(worker, config, Arc::clone(&board), stopped));
+        Self { board, stop, main: Arc::new(tokio::sync::Mutex::new(Some(main))) }
     }
 
     /// What it is doing.
     #[must_use]
     pub fn status(&self) -> ConnectorStatus {
-        ConnectorStatus { state: State::Unassigned, trace: None, tasks: Vec::new() }
+        self.board.status()
     }
 
     /// The table's position as last read or committed; none while the table has never been loaded.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
-        None
+        self.board.last_position()
     }
 
-    /// Flushes and commits what has been read, leaves the group, ends the tasks. Returns when all have ended.
-    pub async fn stop(&self) {}
+    /// Flushes and commits what has been read, leaves the group, ends the tasks. Returns when all have ended; a second
+    /// call returns at once.
+    pub async fn stop(&self) {
+        self.stop.send_replace(true);
+        if let Some(main) = self.main.lock().await.take()
+            && let Err(error) = main.await
+        {
+            tracing::error!(%error, "the connector's main task ended in a panic");
+        }
+    }
 }

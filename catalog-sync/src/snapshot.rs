@@ -1,0 +1,225 @@
+//! From data files and a commit plan to one commit: manifest, manifest list, snapshot, updates and requirements.
+//!
+//! The files written here belong to one attempt and carry its identifier in their names, so that a second attempt never
+//! writes over them. Called by [`crate::commit`] and, for the empty first snapshot, by [`crate::create`].
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::Utc;
+use iceberg::spec::{
+    DataFile, MAIN_BRANCH, ManifestFile, ManifestListWriter, ManifestWriterBuilder, NullOrder, Operation, Snapshot,
+    SnapshotReference, SnapshotRetention, SnapshotSummaryCollector, SortDirection, SortField, SortOrder, Summary,
+    TableMetadata, Transform,
+};
+use iceberg::{TableRequirement, TableUpdate};
+use iceberg_catalog_rest::CommitTableRequest;
+use protocol::CommitPlan;
+use protocol::lineage::POSITION_KEY;
+use uuid::Uuid;
+
+use crate::catalog::LoadedTable;
+use crate::storage::Store;
+
+/// Summary totals and the two counters that move each of them.
+const TOTALS: [(&str, &str, &str); 6] = [
+    ("total-data-files", "added-data-files", "deleted-data-files"),
+    ("total-delete-files", "added-delete-files", "removed-delete-files"),
+    ("total-records", "added-records", "deleted-records"),
+    ("total-files-size", "added-files-size", "removed-files-size"),
+    ("total-position-deletes", "added-position-deletes", "removed-position-deletes"),
+    ("total-equality-deletes", "added-equality-deletes", "removed-equality-deletes"),
+];
+
+/// A snapshot that exists in the object store and that nobody refers to yet.
+pub(crate) struct NewSnapshot {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) snapshot_id: i64,
+}
+
+/// What a new snapshot is made of.
+pub(crate) struct Contents<'a> {
+    /// Files to add; may be none.
+    pub(crate) files: &'a [DataFile],
+    /// Its parent.
+    pub(crate) parent: Option<i64>,
+    /// Its sequence number.
+    pub(crate) sequence_number: i64,
+    /// Summary entries beside the counters.
+    pub(crate) summary: BTreeMap<String, String>,
+}
+
+/// Writes manifest and manifest list of an append, and makes the commit that adds it: the position goes into the
+/// summary and into the table property, and the base must still be the one that the plan was made on.
+pub(crate) async fn append(
+    loaded: &LoadedTable,
+    store: &Store,
+    plan: &CommitPlan,
+    files: &[DataFile],
+    mut summary: BTreeMap<String, String>,
+) -> iceberg::Result<(CommitTableRequest, i64)> {
+    let position = plan.position().encode(plan.sequence_number());
+    summary.insert(POSITION_KEY.to_owned(), position.clone());
+    let contents = Contents { files, parent: plan.base(), sequence_number: plan.sequence_number(), summary };
+    let new = write(loaded.metadata(), store, contents).await?;
+    let mut updates = vec![
+        TableUpdate::SetProperties { updates: HashMap::from([(POSITION_KEY.to_owned(), position)]) },
+        TableUpdate::AddSnapshot { snapshot: new.snapshot },
+        main_branch(new.snapshot_id),
+    ];
+    let mut requirements = vec![
+        TableRequirement::UuidMatch { uuid: loaded.metadata().uuid() },
+        TableRequirement::RefSnapshotIdMatch { r#ref: MAIN_BRANCH.to_owned(), snapshot_id: plan.base() },
+    ];
+    if plan.base().is_none() {
+        let (claim, require) = first_writer_claim(loaded.metadata());
+        updates.extend(claim);
+        requirements.push(require);
+    }
+    Ok((CommitTableRequest { identifier: Some(loaded.ident().clone()), requirements, updates }, new.snapshot_id))
+}
+
+/// The update that makes a snapshot the current one.
+pub(crate) fn main_branch(snapshot_id: i64) -> TableUpdate {
+    TableUpdate::SetSnapshotRef {
+        ref_name: MAIN_BRANCH.to_owned(),
+        reference: SnapshotReference::new(snapshot_id, SnapshotRetention::branch(None, None, None)),
+    }
+}
+
+/// For a table without a snapshot: a change that only one of two first writers can make.
+///
+/// Nessie before 0.101.1 accepts `assert-ref-snapshot-id: null` although the table has a snapshot by now, so that the
+/// second of two first writers replaces the first one's rows. It does check `assert-default-sort-order-id`; so the
+/// first snapshot comes together with a new default sort order, the one that compaction sorts by.
+fn first_writer_claim(metadata: &TableMetadata) -> (Vec<TableUpdate>, TableRequirement) {
+    let field = |name: &str| {
+        let source_id = metadata.current_schema().field_by_name(name)?.id;
+        Some(SortField {
+            source_id,
+            transform: Transform::Identity,
+            direction: SortDirection::Ascending,
+            null_order: NullOrder::First,
+        })
+    };
+    let by = |names: &[&str]| SortOrder { order_id: 1, fields: names.iter().filter_map(|name| field(name)).collect() };
+    let preferred = by(&["session_id", "event_timestamp"]);
+    let current = metadata.default_sort_order();
+    let sort_order = if current.fields == preferred.fields { by(&["event_timestamp"]) } else { preferred };
+    let updates =
+        vec![TableUpdate::AddSortOrder { sort_order }, TableUpdate::SetDefaultSortOrder { sort_order_id: -1 }];
+    (updates, TableRequirement::DefaultSortOrderIdMatch { default_sort_order_id: current.order_id })
+}
+
+/// Writes the manifest of the added files and the manifest list of a new snapshot.
+pub(crate) async fn write(
+    metadata: &TableMetadata,
+    store: &Store,
+    contents: Contents<'_>,
+) -> iceberg::Result<NewSnapshot> {
+    let attempt = Uuid::now_v7();
+    let snapshot_id = new_snapshot_id(metadata);
+    let base = metadata.current_snapshot();
+    let mut manifests = match base {
+        Some(snapshot) => crate::manifest::list(metadata, snapshot, &store.file_io()).await?,
+        None => Vec::new(),
+    };
+    if !contents.files.is_empty() {
+        manifests.push(write_manifest(metadata, store, snapshot_id, attempt, contents.files).await?);
+    }
+    let list = format!("{}/metadata/snap-{snapshot_id}-0-{attempt}.avro", metadata.location());
+    let output = store.file_io().new_output(&list)?.writer().await?;
+    let mut writer = ManifestListWriter::v2(output, snapshot_id, contents.parent, contents.sequence_number);
+    writer.add_manifests(manifests.into_iter())?;
+    writer.close().await?;
+    let summary = summarize(metadata, base.map(|snapshot| snapshot.summary()), &contents);
+    let snapshot = Snapshot::builder()
+        .with_snapshot_id(snapshot_id)
+        .with_parent_snapshot_id(contents.parent)
+        .with_sequence_number(contents.sequence_number)
+        // Clocks of several workers differ; snapshot time must not run backwards all the same.
+        .with_timestamp_ms(Utc::now().timestamp_millis().max(metadata.last_updated_ms()))
+        .with_manifest_list(list)
+        .with_summary(Summary { operation: Operation::Append, additional_properties: summary })
+        .with_schema_id(metadata.current_schema_id())
+        .build();
+    Ok(NewSnapshot { snapshot, snapshot_id })
+}
+
+async fn write_manifest(
+    metadata: &TableMetadata,
+    store: &Store,
+    snapshot_id: i64,
+    attempt: Uuid,
+    files: &[DataFile],
+) -> iceberg::Result<ManifestFile> {
+    /// Inherited from the snapshot, by the specification.
+    const SEQUENCE_NUMBER_INHERITED: i64 = -1;
+    let output = store.file_io().new_output(format!("{}/metadata/{attempt}-m0.avro", metadata.location()))?;
+    let schema = metadata.current_schema().clone();
+    let spec = metadata.default_partition_spec().as_ref().clone();
+    let mut writer = ManifestWriterBuilder::new(output, Some(snapshot_id), schema, spec).build_v2_data();
+    for file in files {
+        writer.add_file(file.clone(), SEQUENCE_NUMBER_INHERITED)?;
+    }
+    writer.write_manifest_file().await
+}
+
+fn summarize(metadata: &TableMetadata, previous: Option<&Summary>, contents: &Contents<'_>) -> HashMap<String, String> {
+    let mut collector = SnapshotSummaryCollector::default();
+    for file in contents.files {
+        collector.add_file(file, metadata.current_schema().clone(), metadata.default_partition_spec().clone());
+    }
+    let mut summary: HashMap<String, String> = contents.summary.clone().into_iter().collect();
+    summary.extend(collector.build());
+    add_totals(&mut summary, previous.map(|summary| &summary.additional_properties));
+    summary
+}
+
+/// Carries the totals forward. A base whose summary lacks one (a foreign writer may leave it out) has no total to carry.
+fn add_totals(summary: &mut HashMap<String, String>, previous: Option<&HashMap<String, String>>) {
+    for (total, added, removed) in TOTALS {
+        let number = |map: &HashMap<String, String>, key: &str| map.get(key).and_then(|text| text.parse::<u64>().ok());
+        let base = match previous {
+            Some(previous) => number(previous, total),
+            None => Some(0),
+        };
+        let Some(base) = base else { continue };
+        let now = base.saturating_add(number(summary, added).unwrap_or(0));
+        let now = now.saturating_sub(number(summary, removed).unwrap_or(0));
+        summary.insert(total.to_owned(), now.to_string());
+    }
+}
+
+/// A random positive number that the table does not use yet.
+fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
+    loop {
+        let id = rand::random_range(1..=i64::MAX);
+        if metadata.snapshot_by_id(id).is_none() {
+            return id;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn map(entries: &[(&str, &str)]) -> HashMap<String, String> {
+        entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn totals_are_carried_forward_and_never_made_up() {
+        let mut first = map(&[("added-records", "7"), ("added-data-files", "2")]);
+        add_totals(&mut first, None);
+        assert_eq!(first["total-records"], "7");
+        assert_eq!(first["total-equality-deletes"], "0");
+        let mut second = map(&[("added-records", "5")]);
+        add_totals(&mut second, Some(&first));
+        assert_eq!((second["total-records"].as_str(), second["total-data-files"].as_str()), ("12", "2"));
+        let mut third = map(&[("added-records", "1")]);
+        add_totals(&mut third, Some(&map(&[])));
+        assert_eq!(third.get("total-records"), None);
+    }
+}

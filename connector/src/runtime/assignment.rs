@@ -1,0 +1,93 @@
+//! Where to begin reading: the table's position against Kafka's log, for every assigned partition.
+//!
+//! Called by the task on every assignment and after every fence. Group offsets are not asked: the table is the truth.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use protocol::start::{LogRange, OnRecreated, start};
+use protocol::{Halt, Offset, Position};
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+
+use super::batch::Accounts;
+use crate::config::{ConnectorConfig, TopicRecreated};
+use crate::kafka::{TaskContext, log_range, topic_ids};
+
+/// Longest wait for one of Kafka's answers.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Why reading could not begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AssignError {
+    /// Nothing may be read until somebody has looked.
+    #[error("{0}")]
+    Halt(#[from] Halt),
+    /// Kafka did not answer; a later try may succeed.
+    #[error("cannot ask kafka where to begin: {0}")]
+    Kafka(String),
+}
+
+/// The partitions to read, the offsets to begin at, and the accounts to book records in.
+pub(crate) struct Begin {
+    pub(crate) list: TopicPartitionList,
+    pub(crate) accounts: Accounts,
+}
+
+/// Finds the place to begin for each partition. Blocks for Kafka's answers.
+pub(crate) fn begin(
+    consumer: &BaseConsumer<TaskContext>,
+    config: &ConnectorConfig,
+    position: &Position,
+    partitions: &BTreeSet<(String, i32)>,
+) -> Result<Begin, AssignError> {
+    let topics: BTreeSet<&str> = partitions.iter().map(|(topic, _)| topic.as_str()).collect();
+    let ids = identities(consumer, config, &topics)?;
+    let on_recreated = match config.topic_recreated {
+        TopicRecreated::Halt => OnRecreated::Halt,
+        TopicRecreated::NewEpoch => OnRecreated::NewEpoch,
+    };
+    let mut begin = Begin { list: TopicPartitionList::new(), accounts: Accounts::default() };
+    for (topic, partition) in partitions {
+        let (low, high) = log_range(consumer, topic, *partition, KAFKA_TIMEOUT).map_err(kafka)?;
+        let log = LogRange { start: offset(low)?, end: offset(high)? };
+        let id = ids.get(topic.as_str()).map_or("", String::as_str);
+        let start = start(position, on_recreated, topic, id, *partition, log)?;
+        tracing::info!(topic, partition, offset = %start.offset, first = start.first, "reading from");
+        begin
+            .list
+            .add_partition_offset(topic, *partition, KafkaOffset::Offset(start.offset.get()))
+            .map_err(kafka)?;
+        begin.accounts.open(topic, id, *partition, &start);
+    }
+    Ok(begin)
+}
+
+/// Identity of each topic: what the operator named, else Kafka's topic id. A broker without topic ids cannot tell a topic
+/// from another one of the same name, so there the operator has to.
+fn identities(
+    consumer: &BaseConsumer<TaskContext>,
+    config: &ConnectorConfig,
+    topics: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, String>, AssignError> {
+    if let Some(id) = &config.topic_id {
+        return Ok(topics.iter().map(|topic| ((*topic).to_owned(), id.clone())).collect());
+    }
+    let names: Vec<&str> = topics.iter().copied().collect();
+    let found = topic_ids(consumer.client(), &names, KAFKA_TIMEOUT).map_err(kafka)?;
+    let known = |(topic, id): (String, Option<String>)| match id {
+        Some(id) => Ok((topic, id)),
+        None => Err(AssignError::Kafka(format!(
+            "the broker gives no topic id for {topic}; name its identity in position.topic.id, or use kafka 3.1 or later"
+        ))),
+    };
+    found.into_iter().map(known).collect()
+}
+
+fn offset(value: i64) -> Result<Offset, AssignError> {
+    Offset::new(value).map_err(kafka)
+}
+
+fn kafka(error: impl std::fmt::Display) -> AssignError {
+    AssignError::Kafka(error.to_string())
+}

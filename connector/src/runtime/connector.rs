@@ -1,0 +1,235 @@
+//! The connector's own course: reach catalog and store, make or check the table, start the tasks, start each again after
+//! an error that passes, and end all when told to.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use catalog_sync::catalog::{CatalogClient, CatalogError, LoadedTable, backoff};
+use catalog_sync::commit::Committer;
+use catalog_sync::create::{CreateError, load_or_create};
+use iceberg::{NamespaceIdent, TableIdent};
+use rdkafka::consumer::BaseConsumer;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::committer;
+use super::flight::Airport;
+use super::status::{Board, State};
+use super::task::{Parts, Task, TaskEnd};
+use crate::config::{ConnectorConfig, Tolerance, WorkerConfig};
+use crate::dead_letter::DeadLetters;
+use crate::kafka::{TaskContext, consumer_config};
+use crate::pipeline::layout::TableLayout;
+use crate::pipeline::settings::WriterSettings;
+
+/// How long a commit is tried before its task begins again from the table's position.
+const COMMIT_GIVE_UP: Duration = Duration::from_secs(120);
+
+/// Why the connector cannot start.
+enum Obstacle {
+    /// It may go away by itself.
+    Passing(String),
+    /// Somebody has to act.
+    Lasting(String),
+}
+
+/// Everything the tasks share.
+#[derive(Clone)]
+struct Shared {
+    worker: Arc<WorkerConfig>,
+    config: Arc<ConnectorConfig>,
+    board: Arc<Board>,
+    stop: watch::Receiver<bool>,
+    client: CatalogClient,
+    ident: TableIdent,
+    settings: WriterSettings,
+    airport: Airport,
+    dead_letters: Option<Arc<DeadLetters>>,
+    ticks_from: Instant,
+}
+
+/// Runs a connector until it is told to stop.
+pub(crate) async fn run(
+    worker: Arc<WorkerConfig>,
+    config: Arc<ConnectorConfig>,
+    board: Arc<Board>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut attempts = 0;
+    let (shared, committer) = loop {
+        match prepare(&worker, &config, &board, &stop).await {
+            Ok(prepared) => break prepared,
+            Err(Obstacle::Lasting(why)) => {
+                tracing::error!(connector = config.name, why, "the connector cannot start");
+                board.connector(State::Failed, Some(why));
+                let _ = stop.wait_for(|stop| *stop).await;
+                return;
+            }
+            Err(Obstacle::Passing(why)) => {
+                attempts += 1;
+                tracing::warn!(connector = config.name, attempts, why, "the connector cannot start yet, trying again");
+                board.connector(State::Restarting, Some(why));
+                tokio::select! {
+                    () = tokio::time::sleep(backoff(attempts)) => {}
+                    _ = stop.wait_for(|stop| *stop) => return,
+                }
+            }
+        }
+    };
+    board.connector(State::Running, None);
+    let mut tasks = JoinSet::new();
+    for id in 0..config.tasks_max {
+        tasks.spawn(keep_running(shared.clone(), id));
+    }
+    drop(shared);
+    while tasks.join_next().await.is_some() {}
+    // All senders are gone now, so the committer ends after its last verdict.
+    if let Err(error) = committer.await {
+        tracing::error!(%error, "the committer ended in a panic");
+    }
+    board.connector(State::Unassigned, None);
+}
+
+async fn prepare(
+    worker: &Arc<WorkerConfig>,
+    config: &Arc<ConnectorConfig>,
+    board: &Arc<Board>,
+    stop: &watch::Receiver<bool>,
+) -> Result<(Shared, tokio::task::JoinHandle<()>), Obstacle> {
+    let client = CatalogClient::connect(config.catalog.clone()).await.map_err(|error| catalog_obstacle(&error))?;
+    let table = open_table(&client, config).await?;
+    let layout = TableLayout::for_events(table.metadata(), &config.decode.required)
+        .map_err(|halt| Obstacle::Lasting(format!("{}: {halt}", halt.code())))?;
+    let settings = WriterSettings::new(table.metadata().properties(), &config.write_props)
+        .map_err(|error| Obstacle::Lasting(error.to_string()))?;
+    let store = table.store(&config.catalog.storage).map_err(|error| Obstacle::Lasting(error.to_string()))?;
+    let facts = table.facts().map_err(|halt| Obstacle::Lasting(format!("{}: {halt}", halt.code())))?;
+    board.position(facts.position);
+    let dead_letters = match (&config.errors.dead_letter_topic, config.errors.tolerance) {
+        (Some(_), Tolerance::All) => {
+            let (bootstrap, config) = (worker.bootstrap_servers.clone(), Arc::clone(config));
+            let opened = tokio::task::spawn_blocking(move || DeadLetters::new(&bootstrap, &config)).await;
+            let opened = opened.map_err(|error| Obstacle::Passing(error.to_string()))?;
+            opened.map_err(|error| Obstacle::Passing(error.to_string()))?.map(Arc::new)
+        }
+        _ => None,
+    };
+    let committing = Committer::new(client.clone(), &table, store.clone(), config.name.clone(), COMMIT_GIVE_UP);
+    let tasks = usize::try_from(config.tasks_max).unwrap_or(1);
+    let (requests, waiting) = mpsc::channel(tasks);
+    let committer = tokio::spawn(committer::run(committing, tasks, waiting));
+    let shared = Shared {
+        worker: Arc::clone(worker),
+        config: Arc::clone(config),
+        board: Arc::clone(board),
+        stop: stop.clone(),
+        client,
+        ident: table.ident().clone(),
+        settings,
+        airport: Airport { store, layout: Arc::new(layout), committer: requests },
+        dead_letters,
+        ticks_from: Instant::now(),
+    };
+    Ok((shared, committer))
+}
+
+async fn open_table(client: &CatalogClient, config: &ConnectorConfig) -> Result<LoadedTable, Obstacle> {
+    let namespace =
+        NamespaceIdent::from_vec(config.namespace.clone()).map_err(|error| Obstacle::Lasting(error.to_string()))?;
+    let ident = TableIdent::new(namespace, config.table.clone());
+    if config.auto_create {
+        return load_or_create(client, &ident, &config.create_props).await.map_err(|error| create_obstacle(&error));
+    }
+    client.load_table(&ident).await.map_err(|error| match error {
+        CatalogError::NotFound { .. } => Obstacle::Lasting(format!(
+            "{error}; create the table, or set iceberg.tables.auto-create-enabled=true to have it created"
+        )),
+        error => catalog_obstacle(&error),
+    })
+}
+
+fn catalog_obstacle(error: &CatalogError) -> Obstacle {
+    if error.is_transient() {
+        Obstacle::Passing(format!("{error}; is iceberg.catalog.uri right, and is the catalog up?"))
+    } else {
+        Obstacle::Lasting(error.to_string())
+    }
+}
+
+fn create_obstacle(error: &CreateError) -> Obstacle {
+    if error.is_transient() { Obstacle::Passing(error.to_string()) } else { Obstacle::Lasting(error.to_string()) }
+}
+
+/// Runs a task, again and again while its errors are such that pass.
+async fn keep_running(mut shared: Shared, id: u32) {
+    let mut attempts = 0;
+    loop {
+        shared.board.task(id, State::Running, None);
+        let began = Instant::now();
+        let why = match run_once(&shared, id).await {
+            TaskEnd::Stopped => {
+                shared.board.task(id, State::Unassigned, None);
+                return;
+            }
+            TaskEnd::Halted(halt) => {
+                let code = halt.code();
+                Err(format!("halted: {code}: {halt}; what to do: connector/docs/RUNBOOK.md#{code}"))
+            }
+            TaskEnd::Failed(why) => Err(why),
+            TaskEnd::Retry(why) => Ok(why),
+        };
+        match why {
+            Err(why) => {
+                tracing::error!(connector = shared.config.name, task = id, why, "the task stopped");
+                shared.board.task(id, State::Failed, Some(why));
+                // A failed task must not keep the committer waiting for batches that never come.
+                drop(shared.airport);
+                let _ = shared.stop.wait_for(|stop| *stop).await;
+                return;
+            }
+            Ok(why) => {
+                attempts = if began.elapsed() > Duration::from_secs(60) { 1 } else { attempts + 1 };
+                tracing::warn!(connector = shared.config.name, task = id, attempts, why, "the task starts again");
+                shared.board.task(id, State::Restarting, Some(why));
+                tokio::select! {
+                    () = tokio::time::sleep(backoff(attempts)) => {}
+                    _ = shared.stop.wait_for(|stop| *stop) => {}
+                }
+            }
+        }
+    }
+}
+
+/// One life of a task, on a thread of its own: the Kafka client blocks.
+async fn run_once(shared: &Shared, id: u32) -> TaskEnd {
+    let settings = consumer_config(&shared.worker.bootstrap_servers, &shared.config, id);
+    let consumer: BaseConsumer<TaskContext> = match settings.create_with_context(TaskContext::default()) {
+        Ok(consumer) => consumer,
+        Err(error) => return TaskEnd::Failed(format!("kafka refuses the consumer's settings: {error}")),
+    };
+    let parts = Parts {
+        id,
+        config: Arc::clone(&shared.config),
+        consumer,
+        dead_letters: shared.dead_letters.clone(),
+        client: shared.client.clone(),
+        ident: shared.ident.clone(),
+        settings: shared.settings.clone(),
+        airport: shared.airport.clone(),
+        board: Arc::clone(&shared.board),
+        stop: shared.stop.clone(),
+        runtime: Handle::current(),
+        ticks_from: shared.ticks_from,
+        drain_for: shared.worker.graceful_shutdown_timeout,
+    };
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("task-{id}")).spawn(move || {
+        // The receiver is gone only when the runtime itself is shutting down.
+        let _ = sender.send(Task::new(parts).run());
+    });
+    if let Err(error) = thread {
+        return TaskEnd::Retry(format!("cannot start a thread: {error}"));
+    }
+    ended.await.unwrap_or_else(|_| TaskEnd::Retry("the task's thread ended in a panic".to_owned()))
+}
