@@ -4,6 +4,7 @@
 //! writes over them. Called by [`crate::commit`] and, for the empty first snapshot, by [`crate::create`].
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use chrono::Utc;
 use iceberg::spec::{
@@ -155,7 +156,7 @@ async fn write_manifest(
     /// Inherited from the snapshot, by the specification.
     const SEQUENCE_NUMBER_INHERITED: i64 = -1;
     let output = store.file_io().new_output(format!("{}/metadata/{attempt}-m0.avro", metadata.location()))?;
-    let schema = metadata.current_schema().clone();
+    let schema = Arc::clone(metadata.current_schema());
     let spec = metadata.default_partition_spec().as_ref().clone();
     let mut writer = ManifestWriterBuilder::new(output, Some(snapshot_id), schema, spec).build_v2_data();
     for file in files {
@@ -167,7 +168,8 @@ async fn write_manifest(
 fn summarize(metadata: &TableMetadata, previous: Option<&Summary>, contents: &Contents<'_>) -> HashMap<String, String> {
     let mut collector = SnapshotSummaryCollector::default();
     for file in contents.files {
-        collector.add_file(file, metadata.current_schema().clone(), metadata.default_partition_spec().clone());
+        let (schema, spec) = (metadata.current_schema(), metadata.default_partition_spec());
+        collector.add_file(file, Arc::clone(schema), Arc::clone(spec));
     }
     let mut summary: HashMap<String, String> = contents.summary.clone().into_iter().collect();
     summary.extend(collector.build());

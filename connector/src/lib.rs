@@ -1,4 +1,17 @@
-//! The worker.
+//! The worker: reads Kafka, decodes, routes, encodes, commits; Kafka Connect's REST API; the demo.
+//!
+//! ```text
+//!   config/       a connector's keys, parsed once into types
+//!   rest/         Kafka Connect's REST API and the registry of connectors
+//!   runtime/      a connector at work: tasks, committer, status
+//!   kafka/        consumer, group, topic ids
+//!   pipeline/     rows -> Parquet files -> object store
+//!   dead_letter   records that cannot become rows
+//!   demo/         the whole pipeline in one process
+//! ```
 
 pub mod config;
+pub mod dead_letter;
+pub mod kafka;
+pub mod pipeline;
 pub mod runtime;

@@ -1,6 +1,7 @@
 //! A table as one load shows it, and what the protocol wants to know of it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use iceberg::spec::{Snapshot, TableMetadata, TableMetadataRef};
 use iceberg::table::Table;
@@ -94,7 +95,7 @@ impl LoadedTable {
     pub fn to_iceberg(&self, store: &Store) -> iceberg::Result<Table> {
         let mut builder = Table::builder()
             .file_io(store.file_io())
-            .metadata(self.metadata.clone())
+            .metadata(Arc::clone(&self.metadata))
             .identifier(self.ident.clone())
             .runtime(Runtime::try_current()?)
             .readonly(true);

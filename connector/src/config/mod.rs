@@ -1,4 +1,29 @@
 //! Configuration of the worker and of a connector, as typed values.
+//!
+//! A connector's configuration is Kafka Connect's: one flat map of texts. [`parse`] turns it into a [`ConnectorConfig`] or
+//! into the list of all its problems; nothing else reads the map. Which keys there are, what they mean and which values
+//! they allow stands in one table, [`keys`]. A key that would have no effect is an error, never silence. The values of
+//! secret keys live in [`Secret`] and appear in no message.
+//!
+//! ```text
+//!   JSON -> map of texts -> keys (known? refused? nearest?) -> values (allowed?) -> parse (contradictions) -> ConnectorConfig
+//! ```
+//!
+//! Pure but for the types. Called by the REST API, by `connector validate` and by `connector config-docs`.
+
+pub mod clients;
+mod contradictions;
+pub mod docs;
+pub mod keys;
+mod parse;
+#[cfg(test)]
+mod parse_tests;
+mod reader;
+pub mod refused;
+pub mod suggest;
+pub mod values;
+
+pub use parse::{ConfigErrors, ConfigProblem, HIDDEN, parse, problems, shown};
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -55,6 +80,10 @@ pub struct ConnectorConfig {
     pub topic_recreated: TopicRecreated,
     /// How records are judged.
     pub decode: DecodePolicy,
+    /// Name of the catalog in log lines, `iceberg.catalog`.
+    pub catalog_name: String,
+    /// What was accepted without effect, one sentence each, to be logged when the connector starts.
+    pub notes: Vec<String>,
 }
 
 /// Limits of a batch; whichever is reached first seals it.
@@ -77,6 +106,8 @@ pub struct ErrorsConfig {
     pub dead_letter_topic: Option<String>,
     /// `errors.deadletterqueue.context.headers.enable`.
     pub context_headers: bool,
+    /// `errors.log.enable`.
+    pub log: bool,
 }
 
 /// `errors.tolerance`.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use protocol::start::{LogRange, OnRecreated, start};
 use protocol::{Halt, Offset, Position};
-use rdkafka::consumer::BaseConsumer;
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use rdkafka::consumer::Consumer;
 
 use super::batch::Accounts;
 use crate::config::{ConnectorConfig, TopicRecreated};
-use crate::kafka::{TaskContext, log_range, topic_ids};
+use crate::kafka::consumer::{TaskConsumer, log_range};
+use crate::kafka::rebalance::TopicPartition;
+use crate::kafka::topic_id::topic_ids;
 
 /// Longest wait for one of Kafka's answers.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(15);
@@ -30,16 +31,16 @@ pub(crate) enum AssignError {
 
 /// The partitions to read, the offsets to begin at, and the accounts to book records in.
 pub(crate) struct Begin {
-    pub(crate) list: TopicPartitionList,
+    pub(crate) starts: Vec<(TopicPartition, Offset)>,
     pub(crate) accounts: Accounts,
 }
 
 /// Finds the place to begin for each partition. Blocks for Kafka's answers.
 pub(crate) fn begin(
-    consumer: &BaseConsumer<TaskContext>,
+    consumer: &TaskConsumer,
     config: &ConnectorConfig,
     position: &Position,
-    partitions: &BTreeSet<(String, i32)>,
+    partitions: &BTreeSet<TopicPartition>,
 ) -> Result<Begin, AssignError> {
     let topics: BTreeSet<&str> = partitions.iter().map(|(topic, _)| topic.as_str()).collect();
     let ids = identities(consumer, config, &topics)?;
@@ -47,17 +48,14 @@ pub(crate) fn begin(
         TopicRecreated::Halt => OnRecreated::Halt,
         TopicRecreated::NewEpoch => OnRecreated::NewEpoch,
     };
-    let mut begin = Begin { list: TopicPartitionList::new(), accounts: Accounts::default() };
+    let mut begin = Begin { starts: Vec::new(), accounts: Accounts::default() };
     for (topic, partition) in partitions {
-        let (low, high) = log_range(consumer, topic, *partition, KAFKA_TIMEOUT).map_err(kafka)?;
-        let log = LogRange { start: offset(low)?, end: offset(high)? };
+        let (low, high) = log_range(consumer.client(), topic, *partition, KAFKA_TIMEOUT).map_err(kafka)?;
+        let log = LogRange { start: low, end: high };
         let id = ids.get(topic.as_str()).map_or("", String::as_str);
         let start = start(position, on_recreated, topic, id, *partition, log)?;
         tracing::info!(topic, partition, offset = %start.offset, first = start.first, "reading from");
-        begin
-            .list
-            .add_partition_offset(topic, *partition, KafkaOffset::Offset(start.offset.get()))
-            .map_err(kafka)?;
+        begin.starts.push(((topic.clone(), *partition), start.offset));
         begin.accounts.open(topic, id, *partition, &start);
     }
     Ok(begin)
@@ -66,15 +64,15 @@ pub(crate) fn begin(
 /// Identity of each topic: what the operator named, else Kafka's topic id. A broker without topic ids cannot tell a topic
 /// from another one of the same name, so there the operator has to.
 fn identities(
-    consumer: &BaseConsumer<TaskContext>,
+    consumer: &TaskConsumer,
     config: &ConnectorConfig,
     topics: &BTreeSet<&str>,
 ) -> Result<BTreeMap<String, String>, AssignError> {
     if let Some(id) = &config.topic_id {
         return Ok(topics.iter().map(|topic| ((*topic).to_owned(), id.clone())).collect());
     }
-    let names: Vec<&str> = topics.iter().copied().collect();
-    let found = topic_ids(consumer.client(), &names, KAFKA_TIMEOUT).map_err(kafka)?;
+    let names: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
+    let found = topic_ids(consumer.client().client(), &names, KAFKA_TIMEOUT).map_err(kafka)?;
     let known = |(topic, id): (String, Option<String>)| match id {
         Some(id) => Ok((topic, id)),
         None => Err(AssignError::Kafka(format!(
@@ -82,10 +80,6 @@ fn identities(
         ))),
     };
     found.into_iter().map(known).collect()
-}
-
-fn offset(value: i64) -> Result<Offset, AssignError> {
-    Offset::new(value).map_err(kafka)
 }
 
 fn kafka(error: impl std::fmt::Display) -> AssignError {

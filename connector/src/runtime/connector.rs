@@ -8,7 +8,6 @@ use catalog_sync::catalog::{CatalogClient, CatalogError, LoadedTable, backoff};
 use catalog_sync::commit::Committer;
 use catalog_sync::create::{CreateError, load_or_create};
 use iceberg::{NamespaceIdent, TableIdent};
-use rdkafka::consumer::BaseConsumer;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -19,7 +18,7 @@ use super::status::{Board, State};
 use super::task::{Parts, Task, TaskEnd};
 use crate::config::{ConnectorConfig, Tolerance, WorkerConfig};
 use crate::dead_letter::DeadLetters;
-use crate::kafka::{TaskContext, consumer_config};
+use crate::kafka::consumer::{TaskConsumer, consumer_config};
 use crate::pipeline::layout::TableLayout;
 use crate::pipeline::settings::WriterSettings;
 
@@ -45,7 +44,6 @@ struct Shared {
     ident: TableIdent,
     settings: WriterSettings,
     airport: Airport,
-    dead_letters: Option<Arc<DeadLetters>>,
     ticks_from: Instant,
 }
 
@@ -106,15 +104,6 @@ async fn prepare(
     let store = table.store(&config.catalog.storage).map_err(|error| Obstacle::Lasting(error.to_string()))?;
     let facts = table.facts().map_err(|halt| Obstacle::Lasting(format!("{}: {halt}", halt.code())))?;
     board.position(facts.position);
-    let dead_letters = match (&config.errors.dead_letter_topic, config.errors.tolerance) {
-        (Some(_), Tolerance::All) => {
-            let (bootstrap, config) = (worker.bootstrap_servers.clone(), Arc::clone(config));
-            let opened = tokio::task::spawn_blocking(move || DeadLetters::new(&bootstrap, &config)).await;
-            let opened = opened.map_err(|error| Obstacle::Passing(error.to_string()))?;
-            opened.map_err(|error| Obstacle::Passing(error.to_string()))?.map(Arc::new)
-        }
-        _ => None,
-    };
     let committing = Committer::new(client.clone(), &table, store.clone(), config.name.clone(), COMMIT_GIVE_UP);
     let tasks = usize::try_from(config.tasks_max).unwrap_or(1);
     let (requests, waiting) = mpsc::channel(tasks);
@@ -128,7 +117,6 @@ async fn prepare(
         ident: table.ident().clone(),
         settings,
         airport: Airport { store, layout: Arc::new(layout), committer: requests },
-        dead_letters,
         ticks_from: Instant::now(),
     };
     Ok((shared, committer))
@@ -204,15 +192,19 @@ async fn keep_running(mut shared: Shared, id: u32) {
 /// One life of a task, on a thread of its own: the Kafka client blocks.
 async fn run_once(shared: &Shared, id: u32) -> TaskEnd {
     let settings = consumer_config(&shared.worker.bootstrap_servers, &shared.config, id);
-    let consumer: BaseConsumer<TaskContext> = match settings.create_with_context(TaskContext::default()) {
+    let consumer = match TaskConsumer::subscribe(&settings, &shared.config.topics) {
         Ok(consumer) => consumer,
         Err(error) => return TaskEnd::Failed(format!("kafka refuses the consumer's settings: {error}")),
+    };
+    let dead_letters = match open_dead_letters(shared).await {
+        Ok(dead_letters) => dead_letters,
+        Err(why) => return TaskEnd::Retry(why),
     };
     let parts = Parts {
         id,
         config: Arc::clone(&shared.config),
         consumer,
-        dead_letters: shared.dead_letters.clone(),
+        dead_letters,
         client: shared.client.clone(),
         ident: shared.ident.clone(),
         settings: shared.settings.clone(),
@@ -232,4 +224,15 @@ async fn run_once(shared: &Shared, id: u32) -> TaskEnd {
         return TaskEnd::Retry(format!("cannot start a thread: {error}"));
     }
     ended.await.unwrap_or_else(|_| TaskEnd::Retry("the task's thread ended in a panic".to_owned()))
+}
+
+/// The task's own producer of dead letters: an acknowledgement that fails must fail the batch of the task that sent it.
+async fn open_dead_letters(shared: &Shared) -> Result<Option<Arc<DeadLetters>>, String> {
+    if shared.config.errors.tolerance == Tolerance::None {
+        return Ok(None);
+    }
+    let (bootstrap, config) = (shared.worker.bootstrap_servers.clone(), Arc::clone(&shared.config));
+    let opened = tokio::task::spawn_blocking(move || DeadLetters::new(&bootstrap, &config)).await;
+    let opened = opened.map_err(|error| format!("opening the dead letter topic ended early: {error}"))?;
+    Ok(opened.map_err(|error| error.to_string())?.map(Arc::new))
 }

@@ -17,8 +17,8 @@ use catalog_sync::catalog::{CatalogClient, backoff};
 use catalog_sync::commit::Landed;
 use iceberg::TableIdent;
 use protocol::flush::{Fill, FlushLimits};
-use protocol::{Halt, Position};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use protocol::{Halt, Offset, Position};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
@@ -32,7 +32,8 @@ use super::flight::{Airport, FlightError, Sealed, fly};
 use super::status::Board;
 use crate::config::{ConnectorConfig, Tolerance};
 use crate::dead_letter::{DeadLetters, Rejected};
-use crate::kafka::{RebalanceEvent, TaskContext};
+use crate::kafka::consumer::TaskConsumer;
+use crate::kafka::rebalance::{RebalanceEvent, TopicPartition};
 use crate::pipeline::encode::Encoder;
 use crate::pipeline::settings::WriterSettings;
 
@@ -60,7 +61,7 @@ pub(crate) enum TaskEnd {
 pub(crate) struct Parts {
     pub(crate) id: u32,
     pub(crate) config: Arc<ConnectorConfig>,
-    pub(crate) consumer: BaseConsumer<TaskContext>,
+    pub(crate) consumer: TaskConsumer,
     pub(crate) dead_letters: Option<Arc<DeadLetters>>,
     pub(crate) client: CatalogClient,
     pub(crate) ident: TableIdent,
@@ -81,7 +82,7 @@ type Verdict = Result<Landed, FlightError>;
 pub(crate) struct Task {
     parts: Parts,
     limits: FlushLimits,
-    partitions: BTreeSet<(String, i32)>,
+    partitions: BTreeSet<TopicPartition>,
     accounts: Accounts,
     decoder: ClickDecoder,
     encoder: Encoder,
@@ -118,10 +119,6 @@ impl Task {
 
     /// Reads until told to stop, or until something ends it. Blocks; call it on a thread of its own.
     pub(crate) fn run(mut self) -> TaskEnd {
-        let topics: Vec<&str> = self.parts.config.topics.iter().map(String::as_str).collect();
-        if let Err(error) = self.parts.consumer.subscribe(&topics) {
-            return TaskEnd::Retry(format!("cannot subscribe to {}: {error}", topics.join(", ")));
-        }
         let end = loop {
             if let Err(end) = self.turn() {
                 break end;
@@ -130,7 +127,6 @@ impl Task {
         if matches!(end, TaskEnd::Stopped) {
             self.drain();
         }
-        self.parts.consumer.context().close();
         end
     }
 
@@ -140,7 +136,7 @@ impl Task {
             return Err(TaskEnd::Stopped);
         }
         self.take_verdict()?;
-        while let Some(event) = self.parts.consumer.context().next_event() {
+        while let Some(event) = self.parts.consumer.next_event() {
             self.rebalance(event)?;
         }
         if self.limits.seal(self.fill()).is_some() {
@@ -158,7 +154,6 @@ impl Task {
         let tick = self.tick();
         for burst in 0..POLL_BURST {
             let wait = if burst == 0 { POLL } else { Duration::ZERO };
-            // The consumer is borrowed by the message; a clone of the handle is cheap and has no such ties.
             match self.parts.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
@@ -171,9 +166,6 @@ impl Task {
             }
             if self.decoder.rows() >= ROUTE_ROWS {
                 self.route()?;
-            }
-            if self.parts.consumer.context().has_events() {
-                break;
             }
         }
         Ok(())
@@ -211,8 +203,7 @@ impl Task {
         self.opened_in = None;
         let sealed = self.accounts.seal().map_err(|error| TaskEnd::Retry(error.to_string()))?;
         let Some(ranges) = sealed else { return Ok(()) };
-        let sealed =
-            Sealed { ranges, encoder, dead_letters: self.parts.dead_letters.clone(), task_id: self.parts.id };
+        let sealed = Sealed { ranges, encoder, dead_letters: self.parts.dead_letters.clone(), task_id: self.parts.id };
         let (sender, verdict) = oneshot::channel();
         let airport = self.parts.airport.clone();
         self.parts.runtime.spawn(async move {
@@ -265,7 +256,7 @@ impl Task {
             }
         }
         if list.count() > 0
-            && let Err(error) = self.parts.consumer.commit(&list, CommitMode::Async)
+            && let Err(error) = self.parts.consumer.client().commit(&list, CommitMode::Async)
         {
             tracing::debug!(%error, "kafka did not take the group offsets");
         }
@@ -291,7 +282,7 @@ impl Task {
     fn begin(&mut self) -> Result<(), TaskEnd> {
         self.drop_batches();
         if self.partitions.is_empty() {
-            return self.assign(&TopicPartitionList::new());
+            return self.assign(&[]);
         }
         let position = self.load_position()?;
         let begun = assignment::begin(&self.parts.consumer, &self.parts.config, &position, &self.partitions);
@@ -302,7 +293,7 @@ impl Task {
         };
         self.parts.board.position(position);
         self.accounts = begin.accounts;
-        self.assign(&begin.list)
+        self.assign(&begin.starts)
     }
 
     fn load_position(&self) -> Result<Position, TaskEnd> {
@@ -312,9 +303,9 @@ impl Task {
         Ok(facts.position)
     }
 
-    fn assign(&mut self, list: &TopicPartitionList) -> Result<(), TaskEnd> {
+    fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), TaskEnd> {
         self.paused = false;
-        self.parts.consumer.assign(list).map_err(|error| TaskEnd::Retry(format!("cannot assign: {error}")))
+        self.parts.consumer.assign(starts).map_err(|error| TaskEnd::Retry(format!("cannot assign: {error}")))
     }
 
     /// Waits for the batch on its way and for the open one, within the bound; what has no verdict by then is dropped.
@@ -333,7 +324,11 @@ impl Task {
                     self.parts.board.position(position);
                 }
                 other => {
-                    tracing::warn!(task = self.parts.id, ?other, "the last batch was not committed; it will be read again");
+                    tracing::warn!(
+                        task = self.parts.id,
+                        ?other,
+                        "the last batch was not committed; it will be read again"
+                    );
                     break;
                 }
             }
@@ -360,8 +355,9 @@ impl Task {
         if !self.paused {
             self.paused = true;
             tracing::debug!(task = self.parts.id, "paused: the open batch is full and one is on its way");
-            let assigned = self.parts.consumer.assignment().map_err(|error| TaskEnd::Retry(error.to_string()))?;
-            self.parts.consumer.pause(&assigned).map_err(|error| TaskEnd::Retry(error.to_string()))?;
+            let client = self.parts.consumer.client();
+            let assigned = client.assignment().map_err(|error| TaskEnd::Retry(error.to_string()))?;
+            client.pause(&assigned).map_err(|error| TaskEnd::Retry(error.to_string()))?;
         }
         Ok(())
     }
@@ -369,8 +365,9 @@ impl Task {
     fn resume(&mut self) -> Result<(), TaskEnd> {
         if self.paused {
             self.paused = false;
-            let assigned = self.parts.consumer.assignment().map_err(|error| TaskEnd::Retry(error.to_string()))?;
-            self.parts.consumer.resume(&assigned).map_err(|error| TaskEnd::Retry(error.to_string()))?;
+            let client = self.parts.consumer.client();
+            let assigned = client.assignment().map_err(|error| TaskEnd::Retry(error.to_string()))?;
+            client.resume(&assigned).map_err(|error| TaskEnd::Retry(error.to_string()))?;
         }
         Ok(())
     }

@@ -1,0 +1,68 @@
+//! Values that are right by themselves and wrong together. Pure; called by [`super::parse`].
+
+use super::clients::{CONSUMER, PRODUCER};
+use super::reader::Reader;
+use super::values;
+
+pub(super) const INTERVAL: &str = "commit.interval.ms";
+pub(super) const INTERVAL_ALIAS: &str = "iceberg.control.commit.interval-ms";
+pub(super) const DEAD_LETTERS: &str = "errors.deadletterqueue.topic.name";
+
+/// Pairs of values that cannot both be meant. Values that are wrong by themselves have been told already.
+pub(super) fn contradictions(reader: &Reader<'_>, tell: &mut impl FnMut(&str, String)) {
+    if let (Some(long), Some(short)) = (reader.set(INTERVAL_ALIAS), reader.set(INTERVAL))
+        && long != short
+    {
+        tell(
+            INTERVAL,
+            format!("is {short}, but {INTERVAL_ALIAS} is {long}; they are two names of one setting, keep one"),
+        );
+    }
+    if let Some(dead) = reader.set(DEAD_LETTERS) {
+        if reader.text("errors.tolerance") == Some("none") {
+            tell(
+                DEAD_LETTERS,
+                "has no effect with errors.tolerance=none; set errors.tolerance=all or remove it".into(),
+            );
+        }
+        if reader.set("topics").is_some_and(|topics| values::list(topics).iter().any(|topic| topic == dead)) {
+            tell(
+                DEAD_LETTERS,
+                "is also one of `topics`: rejects would be read again for ever; name another topic".into(),
+            );
+        }
+    }
+    for prefix in [CONSUMER, PRODUCER] {
+        let (one, other) = (format!("{prefix}sasl.mechanism"), format!("{prefix}sasl.mechanisms"));
+        if reader.set(&one).is_some() && reader.set(&other).is_some() {
+            tell(&other, format!("is the same setting as {one}; keep one"));
+        }
+    }
+    let millis = |key: &str, default: u64| reader.set(key).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let session_key = "consumer.override.session.timeout.ms";
+    let (session, poll) = (millis(session_key, 45_000), millis("consumer.override.max.poll.interval.ms", 300_000));
+    if session > poll {
+        tell(
+            session_key,
+            format!("is {session}, which is more than max.poll.interval.ms, {poll}; lower it or raise the other"),
+        );
+    }
+    let codec = reader.set("iceberg.tables.write-props.write.parquet.compression-codec");
+    let level_key = "iceberg.tables.write-props.write.parquet.compression-level";
+    // A level that no codec has was told already.
+    let level = reader.set(level_key).and_then(|text| text.parse::<u64>().ok()).filter(|level| *level <= 22);
+    if let Some(level) = level {
+        let range = match codec.unwrap_or("zstd") {
+            "zstd" => 1..=22,
+            "gzip" => 0..=9,
+            _ => {
+                tell(level_key, "has no effect: the codec has no levels; remove it, or choose zstd or gzip".into());
+                return;
+            }
+        };
+        if !range.contains(&level) {
+            let (codec, low, high) = (codec.unwrap_or("zstd"), range.start(), range.end());
+            tell(level_key, format!("is {level}; {codec} has the levels {low} to {high}"));
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Records that could not become rows, on their way to the dead letter topic.
+//!
+//! Key and value go on as they came; the reason and the origin travel in headers with Kafka Connect's names, so that tools
+//! made for its dead letter queues work here. The task flushes before it commits the offsets of the batch: a record is in
+//! the table or in the dead letter topic, or its offset is not committed. A batch that is read again is sent again, so a
+//! dead letter may occur twice; its origin headers tell.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use schemas::reject::Reject;
+
+use crate::config::ConnectorConfig;
+use crate::kafka;
+
+/// Longest wait for the dead letter topic to be there when a task starts.
+const TOPIC_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Wait for room when the producer's queue is full, between two looks.
+const FULL_QUEUE_POLL: Duration = Duration::from_millis(50);
+
+/// The producer's settings: key, value, reason. `producer.override.*` may change them, the last group excepted.
+const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("compression.type", "lz4", "rejects are text, often the same text many times"),
+    ("linger.ms", "20", "rejects come in bursts; the batch waits for the flush anyway"),
+    ("queue.buffering.max.messages", "10000", "rejects in memory at most"),
+    ("queue.buffering.max.kbytes", "32768", "and their bytes"),
+    ("message.timeout.ms", "60000", "after this a reject counts as undelivered, and its batch is not committed"),
+    ("socket.keepalive.enable", "true", "rejects are rare, connections idle"),
+    ("log.connection.close", "false", "brokers close idle connections; that is no news"),
+];
+const FIXED: &[(&str, &str, &str)] = &[
+    ("enable.idempotence", "true", "a retry of the client makes no second dead letter"),
+    ("acks", "all", "the offset is committed on the strength of this delivery"),
+];
+
+/// A record and why it is no row. The bytes are borrowed: the producer copies them.
+#[derive(Debug, Clone, Copy)]
+pub struct Rejected<'a> {
+    /// Topic it was read from.
+    pub topic: &'a str,
+    /// Kafka partition it was read from.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its time in milliseconds since 1970, if it has one.
+    pub timestamp: Option<i64>,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+    /// The reason.
+    pub reject: &'a Reject,
+    /// The task that read it.
+    pub task_id: u32,
+}
+
+/// Why rejects are not, or perhaps not, in the dead letter topic. The batch must not be committed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeadLetterError {
+    /// The producer cannot be made.
+    #[error("cannot make the producer for dead letter topic {topic}: {source}")]
+    Producer {
+        /// The dead letter topic.
+        topic: String,
+        /// What the client says.
+        source: KafkaError,
+    },
+    /// The topic is not there and cannot be created.
+    #[error("dead letter topic {topic} is missing and cannot be created: {reason}; create it, or allow it")]
+    Topic {
+        /// The dead letter topic.
+        topic: String,
+        /// What Kafka says.
+        reason: String,
+    },
+    /// A record was refused at once.
+    #[error("cannot send {origin} to dead letter topic {topic}: {source}")]
+    Send {
+        /// The dead letter topic.
+        topic: String,
+        /// Topic, partition and offset of the record.
+        origin: String,
+        /// What the client says.
+        source: KafkaError,
+    },
+    /// Records were given up.
+    #[error("{count} records were not delivered to dead letter topic {topic}, first reason: {reason}")]
+    Undelivered {
+        /// The dead letter topic.
+        topic: String,
+        /// How many since the last flush.
+        count: u64,
+        /// The first reason.
+        reason: String,
+    },
+    /// The flush took too long; the records may still arrive.
+    #[error("{count} records wait for dead letter topic {topic} after {waited:?}")]
+    Waiting {
+        /// The dead letter topic.
+        topic: String,
+        /// How many.
+        count: u64,
+        /// How long the flush waited.
+        waited: Duration,
+    },
+}
+
+/// Deliveries that failed since the last flush.
+#[derive(Debug, Default, Clone)]
+struct Failures {
+    count: u64,
+    first: Option<String>,
+}
+
+/// Callbacks of the producer; they run in `send` and `flush`.
+#[derive(Debug, Default, Clone)]
+struct Deliveries(Arc<Mutex<Failures>>);
+
+impl Deliveries {
+    fn failed(&self, reason: &dyn fmt::Display) {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.count += 1;
+        failures.first.get_or_insert_with(|| reason.to_string());
+    }
+
+    fn any(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).count > 0
+    }
+
+    fn take(&self) -> Failures {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        kafka::log_line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        kafka::log_error(&error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
+        if let Err((error, message)) = result {
+            tracing::warn!(%error, topic = message.topic(), "a dead letter was not delivered");
+            self.failed(error);
+        }
+    }
+}
+
+/// The dead letter topic of a connector. One for each task; not shared between threads.
+pub struct DeadLetters {
+    producer: BaseProducer<Deliveries>,
+    topic: String,
+    connector: String,
+    context_headers: bool,
+}
+
+impl DeadLetters {
+    /// Opens the producer and makes sure that the topic exists: by the broker, if it creates topics by itself, else with
+    /// one partition and the broker's replication factor. None if the connector names no dead letter topic. Blocks for
+    /// some seconds at most.
+    ///
+    /// # Errors
+    /// [`DeadLetterError::Producer`] or [`DeadLetterError::Topic`].
+    pub fn new(bootstrap_servers: &str, config: &ConnectorConfig) -> Result<Option<Self>, DeadLetterError> {
+        let Some(topic) = config.errors.dead_letter_topic.clone() else { return Ok(None) };
+        let client = producer_config(bootstrap_servers, config);
+        let no_producer = |source| DeadLetterError::Producer { topic: topic.clone(), source };
+        let producer = client.create_with_context(Deliveries::default()).map_err(no_producer)?;
+        ensure_topic(&producer, &client, &topic)?;
+        let context_headers = config.errors.context_headers;
+        Ok(Some(Self { producer, topic, connector: config.name.clone(), context_headers }))
+    }
+
+    /// Takes a record over. Returns at once unless the queue is full; then it waits until there is room, or until a
+    /// delivery has failed.
+    ///
+    /// # Errors
+    /// If the producer refuses the record, or has given up on one of this batch.
+    pub fn send(&self, rejected: &Rejected<'_>) -> Result<(), DeadLetterError> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).headers(self.headers(rejected));
+        record.key = rejected.key;
+        record.payload = rejected.value;
+        record.timestamp = rejected.timestamp;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => {
+                    self.producer.poll(Duration::ZERO);
+                    return Ok(());
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
+                    if self.producer.context().any() {
+                        return self.delivered();
+                    }
+                    record = unsent;
+                    self.producer.poll(FULL_QUEUE_POLL);
+                }
+                Err((source, _)) => {
+                    let origin = format!("{}-{} offset {}", rejected.topic, rejected.partition, rejected.offset);
+                    return Err(DeadLetterError::Send { topic: self.topic.clone(), origin, source });
+                }
+            }
+        }
+    }
+
+    /// Waits until every record taken over is acknowledged by all replicas. Only then may the batch be committed.
+    ///
+    /// # Errors
+    /// [`DeadLetterError::Undelivered`] if a record of this batch was given up, [`DeadLetterError::Waiting`] after
+    /// `timeout`. The batch must be dropped; after the latter this producer as well, since its records may still arrive.
+    pub fn flush(&self, timeout: Duration) -> Result<(), DeadLetterError> {
+        let waiting = self.producer.flush(timeout).is_err();
+        // The last acknowledgements may still stand in the event queue.
+        self.producer.poll(Duration::ZERO);
+        self.delivered()?;
+        if waiting {
+            let count = u64::try_from(self.producer.in_flight_count()).unwrap_or(0);
+            return Err(DeadLetterError::Waiting { topic: self.topic.clone(), count, waited: timeout });
+        }
+        Ok(())
+    }
+
+    fn delivered(&self) -> Result<(), DeadLetterError> {
+        match self.producer.context().take() {
+            Failures { count: 0, .. } => Ok(()),
+            Failures { count, first } => {
+                let reason = first.unwrap_or_else(|| "unknown".to_owned());
+                Err(DeadLetterError::Undelivered { topic: self.topic.clone(), count, reason })
+            }
+        }
+    }
+
+    /// The reject's code always, Kafka Connect's context if it is asked for.
+    fn headers(&self, rejected: &Rejected<'_>) -> OwnedHeaders {
+        let mut headers = vec![("clickstream.reject.code", rejected.reject.code.to_string())];
+        if self.context_headers {
+            headers.extend([
+                ("__connect.errors.topic", rejected.topic.to_owned()),
+                ("__connect.errors.partition", rejected.partition.to_string()),
+                ("__connect.errors.offset", rejected.offset.to_string()),
+                ("__connect.errors.connector.name", self.connector.clone()),
+                ("__connect.errors.task.id", rejected.task_id.to_string()),
+                ("__connect.errors.stage", "VALUE_CONVERTER".to_owned()),
+                ("__connect.errors.class.name", "schemas::decode::ClickDecoder".to_owned()),
+                ("__connect.errors.exception.class.name", "schemas::reject::Reject".to_owned()),
+                ("__connect.errors.exception.message", rejected.reject.to_string()),
+            ]);
+        }
+        let sized = OwnedHeaders::new_with_capacity(headers.len());
+        headers.iter().fold(sized, |all, (key, value)| all.insert(Header { key, value: Some(value) }))
+    }
+}
+
+/// [`DEFAULTS`], over them the connector's overrides, over them [`FIXED`].
+fn producer_config(bootstrap_servers: &str, config: &ConnectorConfig) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.set_log_level(kafka::log_level());
+    client.set("bootstrap.servers", bootstrap_servers);
+    client.set("client.id", format!("{}-dead-letters", config.name));
+    for (key, value, _) in DEFAULTS {
+        client.set(*key, *value);
+    }
+    for (key, value) in &config.producer_overrides {
+        client.set(key, value.expose());
+    }
+    for (key, value, _) in FIXED {
+        client.set(*key, *value);
+    }
+    client
+}
+
+/// Waits until the topic has a leader; creates it once if Kafka does not know it.
+fn ensure_topic(
+    producer: &BaseProducer<Deliveries>,
+    client: &ClientConfig,
+    topic: &str,
+) -> Result<(), DeadLetterError> {
+    let deadline = Instant::now() + TOPIC_TIMEOUT;
+    let mut asked = false;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        // Asking a broker that creates topics by itself creates it.
+        let reason = match producer.client().fetch_metadata(Some(topic), left) {
+            Ok(found) => match found.topics().first().map(|one| one.error().map(RDKafkaErrorCode::from)) {
+                Some(None) => return Ok(()),
+                Some(Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)) if !asked => {
+                    asked = true;
+                    create_topic(client, topic, left)?;
+                    continue;
+                }
+                Some(Some(code)) => code.to_string(),
+                None => "no answer about it".to_owned(),
+            },
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() >= deadline {
+            return Err(DeadLetterError::Topic { topic: topic.to_owned(), reason });
+        }
+        producer.poll(Duration::from_millis(100));
+    }
+}
+
+fn create_topic(client: &ClientConfig, topic: &str, timeout: Duration) -> Result<(), DeadLetterError> {
+    let missing = |reason: String| DeadLetterError::Topic { topic: topic.to_owned(), reason };
+    let admin: AdminClient<Deliveries> =
+        client.create_with_context(Deliveries::default()).map_err(|error| missing(error.to_string()))?;
+    // -1 leaves the replication factor to the broker.
+    let wanted = NewTopic::new(topic, 1, TopicReplication::Fixed(-1));
+    let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+    let answers = futures::executor::block_on(admin.create_topics([&wanted], &options));
+    match answers.map_err(|error| missing(error.to_string()))?.into_iter().next() {
+        None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
+        Some(Err((_, code))) => Err(missing(code.to_string())),
+    }
+}
+
+impl fmt::Debug for DeadLetters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeadLetters({} to {})", self.connector, self.topic)
+    }
+}
+
+#[cfg(test)]
+#[path = "dead_letter_tests.rs"]
+mod tests;
