@@ -15,6 +15,8 @@ pub mod catalog;
 pub mod commit;
 pub mod create;
 pub mod manifest;
+pub mod print;
+pub mod query;
 pub mod secret;
 mod snapshot;
 pub mod storage;

@@ -1,1 +1,185 @@
+#![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
+use catalog_sync::secret::Secret;
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use schemas::reject::RejectCode;
+
+use super::*;
+use crate::kafka::testing::connector_config;
+
+const TOPIC: &str = "clicks-dead";
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+fn config(context_headers: bool) -> ConnectorConfig {
+    let mut config = connector_config("clicks-to-lake");
+    config.errors.dead_letter_topic = Some(TOPIC.to_owned());
+    config.errors.context_headers = context_headers;
+    config
+}
+
+fn open(bootstrap: &str, context_headers: bool) -> DeadLetters {
+    DeadLetters::new(bootstrap, &config(context_headers)).unwrap().unwrap()
+}
+
+fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+    MockCluster::new(1).unwrap()
+}
+
+fn reject() -> Reject {
+    Reject { code: RejectCode::NotJson, field: None, detail: "the value ends early".to_owned() }
+}
+
+fn rejected<'a>(offset: i64, value: Option<&'a [u8]>, reject: &'a Reject) -> Rejected<'a> {
+    let key = Some(&[0_u8, 255][..]);
+    Rejected {
+        topic: "clicks",
+        partition: 3,
+        offset,
+        timestamp: Some(1_700_000_000_123),
+        key,
+        value,
+        reject,
+        task_id: 1,
+    }
+}
+
+fn read<T>(bootstrap: &str, topic: &str, count: usize, take: impl Fn(&BorrowedMessage<'_>) -> T) -> Vec<T> {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).set("group.id", "reader").create().unwrap();
+    let mut all = TopicPartitionList::new();
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT).unwrap();
+    for partition in metadata.topics()[0].partitions() {
+        all.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
+    }
+    consumer.assign(&all).unwrap();
+    let started = Instant::now();
+    let mut found = Vec::new();
+    while found.len() < count && started.elapsed() < TIMEOUT {
+        found.extend(consumer.poll(Duration::from_millis(100)).map(|message| take(&message.unwrap())));
+    }
+    found
+}
+
+fn headers(message: &BorrowedMessage<'_>) -> BTreeMap<String, String> {
+    let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
+    message.headers().unwrap().iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
+}
+
+#[test]
+fn a_dead_letter_keeps_its_bytes_and_tells_its_origin_in_connects_words() {
+    let cluster = cluster();
+    let bootstrap = cluster.bootstrap_servers();
+    let letters = open(&bootstrap, true);
+    let reject = reject();
+    letters.send(&rejected(42, Some(b"{\"broken\xff"), &reject)).unwrap();
+    letters.flush(TIMEOUT).unwrap();
+
+    let found = read(&bootstrap, TOPIC, 1, |message| {
+        let bytes = (message.key().map(<[u8]>::to_vec), message.payload().map(<[u8]>::to_vec));
+        (bytes, message.timestamp().to_millis(), headers(message))
+    });
+    let (bytes, timestamp, headers) = &found[0];
+    assert_eq!(bytes, &(Some(vec![0, 255]), Some(b"{\"broken\xff".to_vec())));
+    assert_eq!(*timestamp, Some(1_700_000_000_123));
+    let expected = [
+        ("__connect.errors.class.name", "schemas::decode::ClickDecoder"),
+        ("__connect.errors.connector.name", "clicks-to-lake"),
+        ("__connect.errors.exception.class.name", "schemas::reject::Reject"),
+        ("__connect.errors.exception.message", "not_json: the value ends early"),
+        ("__connect.errors.offset", "42"),
+        ("__connect.errors.partition", "3"),
+        ("__connect.errors.stage", "VALUE_CONVERTER"),
+        ("__connect.errors.task.id", "1"),
+        ("__connect.errors.topic", "clicks"),
+        ("clickstream.reject.code", "not_json"),
+    ];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(headers, &BTreeMap::from(expected));
+}
+
+#[test]
+fn without_context_only_the_code_is_told_and_a_missing_value_stays_missing() {
+    let cluster = cluster();
+    let bootstrap = cluster.bootstrap_servers();
+    let letters = open(&bootstrap, false);
+    let reject = reject();
+    letters.send(&rejected(1, None, &reject)).unwrap();
+    letters.flush(TIMEOUT).unwrap();
+    let found = read(&bootstrap, TOPIC, 1, |message| (message.payload().is_none(), headers(message).len()));
+    assert_eq!(found, [(true, 1)]);
+}
+
+#[test]
+fn more_rejects_than_the_queue_holds_all_arrive() {
+    let cluster = cluster();
+    let bootstrap = cluster.bootstrap_servers();
+    let mut config = config(false);
+    config.producer_overrides.insert("queue.buffering.max.messages".to_owned(), Secret::new("10"));
+    let letters = DeadLetters::new(&bootstrap, &config).unwrap().unwrap();
+    let reject = reject();
+    for offset in 0..200 {
+        letters.send(&rejected(offset, Some(offset.to_string().as_bytes()), &reject)).unwrap();
+    }
+    letters.flush(TIMEOUT).unwrap();
+    let mut found = read(&bootstrap, TOPIC, 200, |message| {
+        String::from_utf8(message.payload().unwrap().to_vec()).unwrap().parse::<u32>().unwrap()
+    });
+    found.sort_unstable();
+    assert_eq!(found, (0..200).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_flush_fails_if_a_delivery_failed_and_the_next_batch_starts_afresh() {
+    let cluster = cluster();
+    let bootstrap = cluster.bootstrap_servers();
+    let mut config = config(false);
+    config.producer_overrides.insert("message.max.bytes".to_owned(), Secret::new("2000"));
+    let letters = DeadLetters::new(&bootstrap, &config).unwrap().unwrap();
+    let reject = reject();
+    let refused = letters.send(&rejected(0, Some(&[b'x'; 4000]), &reject)).unwrap_err();
+    assert!(refused.to_string().starts_with("cannot send clicks-3 offset 0 to dead letter topic clicks-dead"));
+
+    let refusal = rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD;
+    cluster.request_errors(rdkafka::types::RDKafkaApiKey::Produce, &[refusal]);
+    letters.send(&rejected(1, Some(b"a"), &reject)).unwrap();
+    assert!(matches!(letters.flush(TIMEOUT), Err(DeadLetterError::Undelivered { count: 1, .. })));
+    letters.send(&rejected(2, Some(b"b"), &reject)).unwrap();
+    letters.flush(TIMEOUT).unwrap();
+}
+
+#[test]
+fn a_flush_that_takes_too_long_says_how_much_waits() {
+    let cluster = cluster();
+    let letters = open(&cluster.bootstrap_servers(), false);
+    cluster.broker_down(1).unwrap();
+    let reject = reject();
+    letters.send(&rejected(0, Some(b"a"), &reject)).unwrap();
+    let error = letters.flush(Duration::from_millis(200)).unwrap_err();
+    assert!(matches!(error, DeadLetterError::Waiting { count: 1, .. }), "{error}");
+}
+
+#[test]
+fn no_topic_named_means_no_dead_letters() {
+    assert!(DeadLetters::new("127.0.0.1:1", &connector_config("clicks-to-lake")).unwrap().is_none());
+}
+
+/// Against a real broker: `KAFKA_TEST_BOOTSTRAP=127.0.0.1:9092`.
+#[test]
+fn a_missing_topic_is_made_by_a_real_broker() {
+    let Ok(bootstrap) = std::env::var("KAFKA_TEST_BOOTSTRAP") else { return };
+    let mut config = config(true);
+    let topic = format!("dead-letter-test-{}", uuid::Uuid::now_v7());
+    config.errors.dead_letter_topic = Some(topic.clone());
+    let letters = DeadLetters::new(&bootstrap, &config).unwrap().unwrap();
+    let reject = reject();
+    letters.send(&rejected(7, Some(b"a"), &reject)).unwrap();
+    letters.flush(TIMEOUT).unwrap();
+    assert_eq!(read(&bootstrap, &topic, 1, |message| headers(message).len()), [10]);
+}

@@ -193,6 +193,15 @@ impl Store {
         }
     }
 
+    /// Whether a location is at or below a folder, both on this store and however each is spelled.
+    #[must_use]
+    pub fn is_below(&self, location: &str, folder: &str) -> bool {
+        match (self.path(location), self.path(folder)) {
+            (Ok(path), Ok(folder)) => path.prefix_matches(&folder),
+            _ => false,
+        }
+    }
+
     /// What another process needs to open the same store, without any credential.
     pub(super) fn public_settings(&self) -> (String, HashMap<String, String>) {
         let Settings { endpoint, region, path_style_access, .. } = &self.inner.settings;

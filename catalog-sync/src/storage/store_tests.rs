@@ -86,6 +86,16 @@ async fn a_location_of_another_store_is_refused() {
 }
 
 #[test]
+fn below_is_by_folder_and_not_by_text() {
+    let store = Store::open(&StorageConfig::default(), &HashMap::new(), "s3://b/").unwrap();
+    assert!(store.is_below("s3a://b/wh/t/metadata", "s3://b/wh/"));
+    assert!(store.is_below("s3://b/wh", "s3://b/wh"));
+    assert!(!store.is_below("s3://b/wh2/t", "s3://b/wh"));
+    assert!(!store.is_below("s3://b/wh/../t", "s3://b/wh"));
+    assert!(!store.is_below("s3://c/wh/t", "s3://b/wh"));
+}
+
+#[test]
 fn a_store_never_shows_a_credential() {
     let config = StorageConfig {
         endpoint: Some("http://127.0.0.1:9".into()),

@@ -72,8 +72,6 @@ consumer {
     "session.timeout.ms" Long Check::Whole(1, 3_600_000) => "Silence after which the group gives the partitions to another.";
     "heartbeat.interval.ms" Long Check::Whole(1, 3_600_000) => "How often the consumer says that it lives.";
     "max.poll.interval.ms" Long Check::Whole(1, 86_400_000) => "Longest time between two polls.";
-    "partition.assignment.strategy" String Check::OneOf(&["range", "roundrobin", "cooperative-sticky"])
-        => "How partitions are spread over tasks.";
     "group.instance.id" String Check::With(values::word) => "Static membership; only with `tasks.max=1`.";
     "check.crcs" Boolean Check::Bool => "Check the checksums of records.";
 }

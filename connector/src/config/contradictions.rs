@@ -49,20 +49,14 @@ pub(super) fn contradictions(reader: &Reader<'_>, tell: &mut impl FnMut(&str, St
     }
     let codec = reader.set("iceberg.tables.write-props.write.parquet.compression-codec");
     let level_key = "iceberg.tables.write-props.write.parquet.compression-level";
-    // A level that no codec has was told already.
-    let level = reader.set(level_key).and_then(|text| text.parse::<u64>().ok()).filter(|level| *level <= 22);
-    if let Some(level) = level {
-        let range = match codec.unwrap_or("zstd") {
-            "zstd" => 1..=22,
-            "gzip" => 0..=9,
-            _ => {
-                tell(level_key, "has no effect: the codec has no levels; remove it, or choose zstd or gzip".into());
-                return;
-            }
-        };
-        if !range.contains(&level) {
-            let (codec, low, high) = (codec.unwrap_or("zstd"), range.start(), range.end());
-            tell(level_key, format!("is {level}; {codec} has the levels {low} to {high}"));
-        }
+    if reader.set(level_key).is_some() && codec.is_some_and(|codec| codec != "zstd") {
+        tell(level_key, "has no effect: only zstd has levels; remove it, or choose zstd".into());
+    }
+    let instance = "consumer.override.group.instance.id";
+    if reader.set(instance).is_some() && reader.text("tasks.max") != Some("1") {
+        tell(
+            instance,
+            "names one member of the group, but there may be several tasks; set tasks.max=1 or remove it".into(),
+        );
     }
 }

@@ -189,22 +189,29 @@ keys! {
     "iceberg.tables.auto-create-props.*" String Low unset, FREE
         => "Table properties set on creation.";
     "iceberg.tables.write-props.write.parquet.compression-codec" String Medium unset,
-        Check::OneOf(&["zstd", "snappy", "gzip", "lz4", "uncompressed"])
+        Check::OneOf(&["zstd", "snappy", "lz4", "uncompressed"])
         => "Compression of data files; takes precedence over the table's property, as all `write-props` do.";
-    "iceberg.tables.write-props.write.parquet.compression-level" Long Low unset, Check::Whole(0, 22)
-        => "Level of the codec (zstd 1 to 22, gzip 0 to 9).";
+    "iceberg.tables.write-props.write.parquet.compression-level" Long Low unset, Check::Whole(1, 22)
+        => "Level of zstd.";
     "iceberg.tables.write-props.write.target-file-size-bytes" Long Medium unset, Check::Whole(1 << 20, 1 << 34)
         => "Size at which a data file is ended and the next begun.";
     "iceberg.tables.write-props.write.parquet.row-group-size-bytes" Long Low unset, Check::Whole(1 << 16, 1 << 32)
         => "Size of a row group.";
-    "iceberg.tables.write-props.write.parquet.row-group-limit" Long Low unset, Check::Whole(1, 100_000_000)
-        => "Rows of a row group at most.";
     "iceberg.tables.write-props.write.parquet.page-size-bytes" Long Low unset, Check::Whole(1 << 10, 1 << 28)
         => "Size of a data page.";
     "iceberg.tables.write-props.write.parquet.page-row-limit" Long Low unset, Check::Whole(1, 10_000_000)
         => "Rows of a data page at most.";
     "iceberg.tables.write-props.write.parquet.dict-size-bytes" Long Low unset, Check::Whole(1 << 10, 1 << 28)
         => "Size of a dictionary page.";
+    "iceberg.tables.write-props.write.parquet.bloom-filter-enabled.column.*" Boolean Low unset, Check::Bool
+        => "Bloom filter of a column; on for `event_id`, `session_id` and `user_id`.";
+    "iceberg.tables.write-props.write.parquet.bloom-filter-fpp.column.*" String Low unset, Check::With(values::share)
+        => "Share of look-ups that the filter answers with a false perhaps; 0.01 when left out.";
+    "iceberg.tables.write-props.write.parquet.bloom-filter-max-bytes" Long Low unset, Check::Whole(32, 1 << 27)
+        => "Size of a bloom filter at most.";
+    "iceberg.tables.write-props.write.format.default" String Low unset,
+        Check::Fixed("parquet", "other formats are not written")
+        => "Only `parquet`.";
 }
 "Catalog" {
     "iceberg.catalog" String Medium "iceberg", Check::With(values::connector_name)

@@ -12,6 +12,7 @@ use catalog_sync::secret::Secret;
 use protocol::lineage::POSITION_KEY;
 use reqwest::header::{HeaderName, HeaderValue};
 use schemas::decode::{DecodePolicy, UnknownFields};
+use schemas::table::COLUMNS;
 
 use super::clients::{CONSUMER, PRODUCER};
 use super::contradictions::{DEAD_LETTERS, INTERVAL, INTERVAL_ALIAS, contradictions};
@@ -148,6 +149,14 @@ fn check_member(prefix: &str, member: &str, value: &str) -> Result<(), String> {
     }
     if member.starts_with(POSITION_KEY) {
         return Err("belongs to the position protocol and cannot be set".into());
+    }
+    if prefix.starts_with(WRITE_PROPS) {
+        let known = COLUMNS.iter().any(|column| column.name == member);
+        return if known { Ok(()) } else { Err("names a column that events do not have".into()) };
+    }
+    // What the writer would refuse in the table's properties must not get in there.
+    if let Some(key) = keys::find(&format!("{WRITE_PROPS}{member}")) {
+        key.check.run(value, false)?;
     }
     if member.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err("is no name of a table property: it holds white space".into());

@@ -76,7 +76,7 @@ fn every_kind_of_value_reaches_its_field() {
         ("iceberg.tables", "lake.web.clicks"),
         ("iceberg.tables.auto-create-enabled", "true"),
         ("iceberg.tables.auto-create-props.write.parquet.compression-codec", "zstd"),
-        ("iceberg.tables.write-props.write.parquet.compression-codec", "gzip"),
+        ("iceberg.tables.write-props.write.parquet.compression-codec", "zstd"),
         ("iceberg.tables.write-props.write.parquet.compression-level", "9"),
         ("iceberg.catalog.token", CANARY),
         ("iceberg.catalog.header.X-Iceberg-Access-Delegation", "vended-credentials"),
@@ -145,9 +145,16 @@ fn wrong_values_are_told_with_what_is_allowed() {
         (
             "iceberg.tables.write-props.write.parquet.compression-codec",
             "brotli",
-            "zstd, snappy, gzip, lz4, uncompressed",
+            "allowed: zstd, snappy, lz4, uncompressed",
         ),
-        ("iceberg.tables.write-props.write.parquet.compression-level", "23", "0 to 22"),
+        ("iceberg.tables.write-props.write.parquet.compression-level", "23", "1 to 22"),
+        (
+            "iceberg.tables.write-props.write.parquet.bloom-filter-enabled.column.colour",
+            "true",
+            "column that events do not",
+        ),
+        ("iceberg.tables.write-props.write.parquet.bloom-filter-fpp.column.user_id", "1.5", "between 0 and 1"),
+        ("iceberg.tables.auto-create-props.write.parquet.compression-codec", "gzip", "allowed: zstd"),
         ("iceberg.tables.auto-create-props.kafka.position", "{}", "position protocol"),
         ("iceberg.catalog.header.Authorization", "Bearer x", "iceberg.catalog.token"),
         ("iceberg.catalog.header.bad name", "x", "no name of an HTTP header"),
@@ -193,8 +200,10 @@ fn contradictions_are_problems() {
     );
     let codec = "iceberg.tables.write-props.write.parquet.compression-codec";
     let level = "iceberg.tables.write-props.write.parquet.compression-level";
-    bad(&[(codec, "snappy"), (level, "3")], level, "has no levels");
-    bad(&[(codec, "gzip"), (level, "10")], level, "0 to 9");
+    bad(&[(codec, "snappy"), (level, "3")], level, "only zstd has levels");
+    let instance = "consumer.override.group.instance.id";
+    bad(&[(instance, "a"), ("tasks.max", "2")], instance, "tasks.max=1");
+    good(&[(instance, "a")]);
     bad(&[("name", "other")], "name", "differs");
 }
 
@@ -315,5 +324,27 @@ fn librdkafka_knows_every_client_key_and_takes_the_values_at_both_ends() {
             let made = ClientConfig::new().set(name, &value).create_native_config();
             assert!(made.is_ok(), "{name}={value}: {:?}", made.err());
         }
+    }
+}
+
+#[test]
+fn settings_that_the_consumer_fixes_cannot_be_set() {
+    for (key, _, _) in crate::kafka::consumer::FIXED {
+        assert!(refused::find(&format!("{CONSUMER}{key}")).is_some(), "{key} would be accepted without effect");
+    }
+}
+
+#[test]
+fn every_accepted_writer_property_is_one_that_the_writer_follows() {
+    for key in KEYS.iter() {
+        let Some(name) = key.name.strip_prefix("iceberg.tables.write-props.") else { continue };
+        let name = name.replace('*', "user_id");
+        let settings = |value: &str| {
+            let own = BTreeMap::from([(name.clone(), value.to_owned())]);
+            crate::pipeline::settings::WriterSettings::new(&std::collections::HashMap::new(), &own)
+        };
+        assert!(settings("no such value").is_err(), "{name} has no effect");
+        let choices = key.check.choices();
+        assert!(choices.iter().all(|choice| settings(choice).is_ok()), "{name}");
     }
 }

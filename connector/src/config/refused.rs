@@ -68,7 +68,7 @@ pub const REFUSED: &[Refused] = &[
     ),
     no(
         "errors.deadletterqueue.topic.replication.factor",
-        "does not exist here: the dead letter topic is not created by the connector; create it with the replication you want",
+        "does not exist here: a missing dead letter topic is created with the broker's default; create it yourself for another",
     ),
     no("bootstrap.servers", WORKER),
     no("plugin.path", WORKER),
@@ -134,6 +134,7 @@ pub const REFUSED: &[Refused] = &[
     no("consumer.override.enable.partition.eof", OWNED),
     no("consumer.override.isolation.level", OWNED),
     no("consumer.override.group.protocol", OWNED),
+    no("consumer.override.partition.assignment.strategy", OWNED),
     no("consumer.override.allow.auto.create.topics", OWNED),
     no("consumer.override.group.id", GROUP),
     no(

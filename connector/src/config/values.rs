@@ -124,6 +124,12 @@ pub(super) fn words(value: &str) -> Result<(), String> {
     distinct(value, word)
 }
 
+pub(super) fn share(value: &str) -> Result<(), String> {
+    ok_if(value.parse().is_ok_and(|share: f64| share > 0.0 && share < 1.0), || {
+        format!("`{}` does not lie between 0 and 1", excerpt(value))
+    })
+}
+
 /// Fields of an event, as [`schemas::table`] names them.
 pub(super) fn fields(value: &str) -> Result<(), String> {
     distinct(value, |item| {

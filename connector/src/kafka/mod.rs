@@ -8,6 +8,9 @@ pub mod consumer;
 pub mod rebalance;
 pub mod topic_id;
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use tracing::Level;

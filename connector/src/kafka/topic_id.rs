@@ -41,6 +41,10 @@ pub enum TopicIdError {
 
 /// The id of each topic, as Kafka's own tools print it; none where the broker has no topic ids. Blocks up to `timeout`.
 ///
+/// librdkafka sends the request to the controller. Its embedded broker has none, so there the time runs out; a real
+/// cluster that elects its controller looks the same, so that silence is never taken for "no id". Whoever works with
+/// the embedded broker names the identity (`position.topic.id`) and does not ask.
+///
 /// # Errors
 /// [`TopicIdError`] for the first topic that does not exist, or if Kafka does not answer.
 pub fn topic_ids<C: ClientContext>(
