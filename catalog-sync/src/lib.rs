@@ -14,6 +14,7 @@
 pub mod catalog;
 pub mod commit;
 pub mod create;
+pub mod embedded;
 pub mod manifest;
 pub mod print;
 pub mod query;

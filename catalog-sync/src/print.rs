@@ -7,8 +7,8 @@ use std::io::IsTerminal;
 
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType};
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, TableComponent};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
 /// A single row with more columns than this is printed as a list.
@@ -24,7 +24,8 @@ pub fn render(batches: &[RecordBatch], styled: bool) -> Result<String, ArrowErro
     };
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_preset(NOTHING);
+    table.set_style(TableComponent::HeaderLines, '─').set_style(TableComponent::MiddleHeaderIntersections, '─');
     if styled {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     } else {

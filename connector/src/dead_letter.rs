@@ -5,13 +5,14 @@
 //! the table or in the dead letter topic, or its offset is not committed. A batch that is read again is sent again, so a
 //! dead letter may occur twice; its origin headers tell.
 
+mod producer;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
@@ -20,26 +21,8 @@ use schemas::reject::Reject;
 use crate::config::ConnectorConfig;
 use crate::kafka;
 
-/// Longest wait for the dead letter topic to be there when a task starts.
-const TOPIC_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// Wait for room when the producer's queue is full, between two looks.
 const FULL_QUEUE_POLL: Duration = Duration::from_millis(50);
-
-/// The producer's settings: key, value, reason. `producer.override.*` may change them, the last group excepted.
-const DEFAULTS: &[(&str, &str, &str)] = &[
-    ("compression.type", "lz4", "rejects are text, often the same text many times"),
-    ("linger.ms", "20", "rejects come in bursts; the batch waits for the flush anyway"),
-    ("queue.buffering.max.messages", "10000", "rejects in memory at most"),
-    ("queue.buffering.max.kbytes", "32768", "and their bytes"),
-    ("message.timeout.ms", "60000", "after this a reject counts as undelivered, and its batch is not committed"),
-    ("socket.keepalive.enable", "true", "rejects are rare, connections idle"),
-    ("log.connection.close", "false", "brokers close idle connections; that is no news"),
-];
-const FIXED: &[(&str, &str, &str)] = &[
-    ("enable.idempotence", "true", "a retry of the client makes no second dead letter"),
-    ("acks", "all", "the offset is committed on the strength of this delivery"),
-];
 
 /// A record and why it is no row. The bytes are borrowed: the producer copies them.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +55,7 @@ pub enum DeadLetterError {
         /// The dead letter topic.
         topic: String,
         /// What the client says.
-        source: KafkaError,
+        source: Box<KafkaError>,
     },
     /// The topic is not there and cannot be created.
     #[error("dead letter topic {topic} is missing and cannot be created: {reason}; create it, or allow it")]
@@ -90,7 +73,7 @@ pub enum DeadLetterError {
         /// Topic, partition and offset of the record.
         origin: String,
         /// What the client says.
-        source: KafkaError,
+        source: Box<KafkaError>,
     },
     /// Records were given up.
     #[error("{count} records were not delivered to dead letter topic {topic}, first reason: {reason}")]
@@ -179,10 +162,10 @@ impl DeadLetters {
     /// [`DeadLetterError::Producer`] or [`DeadLetterError::Topic`].
     pub fn new(bootstrap_servers: &str, config: &ConnectorConfig) -> Result<Option<Self>, DeadLetterError> {
         let Some(topic) = config.errors.dead_letter_topic.clone() else { return Ok(None) };
-        let client = producer_config(bootstrap_servers, config);
-        let no_producer = |source| DeadLetterError::Producer { topic: topic.clone(), source };
+        let client = producer::config(bootstrap_servers, config);
+        let no_producer = |source| DeadLetterError::Producer { topic: topic.clone(), source: Box::new(source) };
         let producer = client.create_with_context(Deliveries::default()).map_err(no_producer)?;
-        ensure_topic(&producer, &client, &topic)?;
+        producer::ensure_topic(&producer, &client, &topic)?;
         let context_headers = config.errors.context_headers;
         Ok(Some(Self { producer, topic, connector: config.name.clone(), context_headers }))
     }
@@ -212,7 +195,7 @@ impl DeadLetters {
                 }
                 Err((source, _)) => {
                     let origin = format!("{}-{} offset {}", rejected.topic, rejected.partition, rejected.offset);
-                    return Err(DeadLetterError::Send { topic: self.topic.clone(), origin, source });
+                    return Err(DeadLetterError::Send { topic: self.topic.clone(), origin, source: Box::new(source) });
                 }
             }
         }
@@ -263,69 +246,6 @@ impl DeadLetters {
         }
         let sized = OwnedHeaders::new_with_capacity(headers.len());
         headers.iter().fold(sized, |all, (key, value)| all.insert(Header { key, value: Some(value) }))
-    }
-}
-
-/// [`DEFAULTS`], over them the connector's overrides, over them [`FIXED`].
-fn producer_config(bootstrap_servers: &str, config: &ConnectorConfig) -> ClientConfig {
-    let mut client = ClientConfig::new();
-    client.set_log_level(kafka::log_level());
-    client.set("bootstrap.servers", bootstrap_servers);
-    client.set("client.id", format!("{}-dead-letters", config.name));
-    for (key, value, _) in DEFAULTS {
-        client.set(*key, *value);
-    }
-    for (key, value) in &config.producer_overrides {
-        client.set(key, value.expose());
-    }
-    for (key, value, _) in FIXED {
-        client.set(*key, *value);
-    }
-    client
-}
-
-/// Waits until the topic has a leader; creates it once if Kafka does not know it.
-fn ensure_topic(
-    producer: &BaseProducer<Deliveries>,
-    client: &ClientConfig,
-    topic: &str,
-) -> Result<(), DeadLetterError> {
-    let deadline = Instant::now() + TOPIC_TIMEOUT;
-    let mut asked = false;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        // Asking a broker that creates topics by itself creates it.
-        let reason = match producer.client().fetch_metadata(Some(topic), left) {
-            Ok(found) => match found.topics().first().map(|one| one.error().map(RDKafkaErrorCode::from)) {
-                Some(None) => return Ok(()),
-                Some(Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)) if !asked => {
-                    asked = true;
-                    create_topic(client, topic, left)?;
-                    continue;
-                }
-                Some(Some(code)) => code.to_string(),
-                None => "no answer about it".to_owned(),
-            },
-            Err(error) => error.to_string(),
-        };
-        if Instant::now() >= deadline {
-            return Err(DeadLetterError::Topic { topic: topic.to_owned(), reason });
-        }
-        producer.poll(Duration::from_millis(100));
-    }
-}
-
-fn create_topic(client: &ClientConfig, topic: &str, timeout: Duration) -> Result<(), DeadLetterError> {
-    let missing = |reason: String| DeadLetterError::Topic { topic: topic.to_owned(), reason };
-    let admin: AdminClient<Deliveries> =
-        client.create_with_context(Deliveries::default()).map_err(|error| missing(error.to_string()))?;
-    // -1 leaves the replication factor to the broker.
-    let wanted = NewTopic::new(topic, 1, TopicReplication::Fixed(-1));
-    let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
-    let answers = futures::executor::block_on(admin.create_topics([&wanted], &options));
-    match answers.map_err(|error| missing(error.to_string()))?.into_iter().next() {
-        None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
-        Some(Err((_, code))) => Err(missing(code.to_string())),
     }
 }
 

@@ -8,7 +8,7 @@
 //! ```text
 //! server.rs   routes, limits                     routes/    parse, call, answer: a file each resource
 //! apply.rs    metadata + commit -> metadata      table.rs   metadata file, then pointer
-//! pointer.rs  SQLite, compare-and-swap           error.rs   the specification's errors
+//! pointer/    SQLite, compare-and-swap           error.rs   the specification's errors
 //! ```
 //!
 //! Invariants: a commit is applied whole or not at all, and only on the metadata that its requirements were checked

@@ -145,6 +145,7 @@ impl Catalog {
         let metadata = TableMetadata::read_from(&self.store.file_io(), &location)
             .await
             .map_err(|error| ApiError::bad_request(format!("{location:?} is no table metadata: {error}")))?;
+        self.below_warehouse(metadata.location())?;
         match self.pointers.table(table.clone()).await? {
             Some(current) if request.overwrite == Some(true) => {
                 self.pointers.swap(table.clone(), current, location.clone()).await?;
@@ -213,7 +214,7 @@ impl Catalog {
     /// The location without a slash at its end, if this catalog may write there.
     fn below_warehouse(&self, location: &str) -> Result<String> {
         let location = location.trim_end_matches('/');
-        if self.store.is_below(location, &self.warehouse) && location.len() > self.warehouse.len() {
+        if self.store.is_below(location, &self.warehouse) && !self.store.is_below(&self.warehouse, location) {
             return Ok(location.to_owned());
         }
         let warehouse = &self.warehouse;

@@ -81,7 +81,8 @@ impl Store {
 
     /// Writes a new object. An object that is already there is never changed.
     ///
-    /// Local files appear whole or not at all, and missing folders are made. A lost answer is resolved here: when the
+    /// Local files appear whole or not at all, and missing folders are made; they are not forced to the disk, so a power
+    /// cut may undo the last ones. A lost answer is resolved here: when the
     /// object turns out to be there with the same content, it was written. Names are unique to an attempt, so the same
     /// content under the same name is this attempt's.
     ///
@@ -92,8 +93,8 @@ impl Store {
         if bytes.len() > MULTIPART_FROM_BYTES && matches!(self.inner.root, Root::S3 { .. }) {
             return self.put_parts(location, &path, bytes).await;
         }
-        let mut pause = CREATE_PAUSE;
-        for attempt in 1.. {
+        let (mut attempt, mut pause) = (1, CREATE_PAUSE);
+        loop {
             let payload = PutPayload::from_bytes(bytes.clone());
             let error = match self.inner.objects.put_opts(&path, payload, PutMode::Create.into()).await {
                 Ok(_) => return Ok(()),
@@ -113,9 +114,8 @@ impl Store {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
-            pause *= 2;
+            (attempt, pause) = (attempt + 1, pause * 2);
         }
-        Ok(())
     }
 
     async fn put_parts(&self, location: &str, path: &Path, bytes: Bytes) -> Result<(), StorageError> {

@@ -40,7 +40,7 @@ pub(super) fn contradictions(reader: &Reader<'_>, tell: &mut impl FnMut(&str, St
     }
     let millis = |key: &str, default: u64| reader.set(key).and_then(|text| text.parse().ok()).unwrap_or(default);
     let session_key = "consumer.override.session.timeout.ms";
-    let (session, poll) = (millis(session_key, 45_000), millis("consumer.override.max.poll.interval.ms", 300_000));
+    let (session, poll) = (millis(session_key, 10_000), millis("consumer.override.max.poll.interval.ms", 300_000));
     if session > poll {
         tell(
             session_key,

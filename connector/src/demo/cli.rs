@@ -44,7 +44,7 @@ pub struct DemoArgs {
     /// Where the Iceberg REST catalog listens [default: 127.0.0.1:8181, with --once any free port].
     #[arg(long, value_name = "ADDR:PORT")]
     pub catalog_listen: Option<SocketAddr>,
-    /// Records a second after the first ones, about.
+    /// Records a second after the first ones, about, once the visitors of some minutes have come.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub rate: u32,
 }

@@ -240,7 +240,7 @@ async fn feed(
 
 /// Asks the table how far it is, and the connector whether it is well.
 async fn settle(stack: &Stack, feeder: &mut Feeder, patience: &mut Patience) -> Result<(), DemoError> {
-    feeder.settle(&stack.lake.position().await?);
+    feeder.settle(&stack.lake.position().await?, stack.topic_id());
     patience.check(feeder.produced() - feeder.waiting(), feeder.waiting())?;
     if feeder.waiting() > 0 { stack.check().await } else { Ok(()) }
 }
@@ -295,7 +295,8 @@ async fn trickle<F: Future<Output = ()>>(
             told = Instant::now();
             let rows = stack.lake.position().await?.counts().rows;
             let waiting = feeder.waiting();
-            status.set(format!("  {} rows in the table, {waiting} records on their way; Ctrl-C ends", HumanCount(rows)));
+            status
+                .set(format!("  {} rows in the table, {waiting} records on their way; Ctrl-C ends", HumanCount(rows)));
         }
     }
     drop(status);

@@ -93,8 +93,11 @@ impl Feeder {
         self.lanes.iter().all(|lane| lane.waiting_bytes <= WAITING_BYTES_MAX)
     }
 
-    /// Takes note of how far the table is.
-    pub(super) fn settle(&mut self, position: &Position) {
+    /// Takes note of how far the table is. What it says of an earlier topic of the same name is about other records.
+    pub(super) fn settle(&mut self, position: &Position, topic_id: &str) {
+        if position.topics.get(self.topic).is_none_or(|topic| topic.id != topic_id) {
+            return;
+        }
         for (lane, partition) in self.lanes.iter_mut().zip(0..) {
             if let Some(next) = position.next(self.topic, partition) {
                 lane.settle(u64::try_from(next.get()).unwrap_or(0));
@@ -155,6 +158,7 @@ fn spoil(event: &ClickEvent, turn: u64) -> Vec<u8> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
+    use protocol::{Counts, Offset, PartitionPosition, TopicPosition};
     use schemas::decode::{ClickDecoder, DecodePolicy};
 
     use super::super::broker::Broker;
@@ -166,7 +170,7 @@ mod tests {
         let event = Journeys::new(1, 0, Options::default()).next().unwrap();
         let mut decoder = ClickDecoder::new(DecodePolicy::default());
         let codes: std::collections::BTreeSet<String> = (0..4)
-            .map(|turn| format!("{:?}", decoder.decode(Some(&spoil(&event, turn)), 0).unwrap_err().code()))
+            .map(|turn| format!("{:?}", decoder.decode(Some(&spoil(&event, turn)), 0).unwrap_err().code))
             .collect();
         assert_eq!(codes.len(), 4, "{codes:?}");
     }
@@ -190,6 +194,23 @@ mod tests {
             hits[partition_of(event.session_id.as_deref().unwrap())] += 1;
         }
         assert!(hits.iter().all(|&hits| hits > 250), "{hits:?}");
+    }
+
+    #[tokio::test]
+    async fn the_position_of_an_earlier_topic_settles_nothing() {
+        let broker = Broker::start(&[("clicks", PARTITIONS as i32)]).unwrap();
+        let mut feeder = Feeder::new(broker.bootstrap_servers(), "clicks").unwrap();
+        let events: Vec<_> = Journeys::new(1, 0, Options::default()).take(8).collect();
+        feeder.send(&events).await.unwrap();
+        let next = Offset::new(1_000).unwrap();
+        let part = PartitionPosition { first: Offset::new(0).unwrap(), next, counts: Counts::default() };
+        let partitions = (0..PARTITIONS as i32).map(|partition| (partition, part)).collect();
+        let old = TopicPosition { id: "old".into(), epoch: 0, ended: Counts::default(), partitions };
+        let position = Position { topics: [("clicks".to_owned(), old)].into() };
+        feeder.settle(&position, "new");
+        assert_eq!(feeder.waiting(), 8);
+        feeder.settle(&position, "old");
+        assert_eq!(feeder.waiting(), 0);
     }
 
     #[tokio::test]

@@ -46,6 +46,7 @@ pub(super) struct Stack {
     rest: Option<RestServer>,
     rest_url: String,
     http: reqwest::Client,
+    topic_id: String,
 }
 
 impl Stack {
@@ -60,8 +61,7 @@ impl Stack {
             storage: StorageConfig::default(),
             listen: addresses.catalog,
         };
-        let catalog =
-            EmbeddedCatalog::start(options).await.map_err(|error| DemoError::Catalog(error.to_string()))?;
+        let catalog = EmbeddedCatalog::start(options).await.map_err(|error| DemoError::Catalog(error.to_string()))?;
         let lake = Lake::connect(&catalog.uri()).await?;
         let worker = WorkerConfig {
             worker_id: addresses.rest.to_string(),
@@ -76,8 +76,9 @@ impl Stack {
                 return Err(error.into());
             }
         };
+        let topic_id = uuid::Uuid::new_v4().to_string();
         let rest_url = format!("http://{}", rest.addr());
-        Ok(Self { broker, lake, catalog, rest: Some(rest), rest_url, http })
+        Ok(Self { broker, lake, catalog, rest: Some(rest), rest_url, http, topic_id })
     }
 
     /// Address of the worker's REST API.
@@ -88,6 +89,11 @@ impl Stack {
     /// Address of the Iceberg REST catalog.
     pub(super) fn catalog_uri(&self) -> String {
         self.catalog.uri()
+    }
+
+    /// Identity of this run's topic.
+    pub(super) fn topic_id(&self) -> &str {
+        &self.topic_id
     }
 
     /// Registers the connector as any client would.
@@ -113,7 +119,7 @@ impl Stack {
             "errors.tolerance": "all",
             "errors.deadletterqueue.topic.name": REJECTS.0,
             "errors.deadletterqueue.context.headers.enable": "true",
-            "position.topic.id": uuid::Uuid::new_v4().to_string(),
+            "position.topic.id": self.topic_id,
             "position.topic.recreated": "new-epoch",
         }})
     }

@@ -170,6 +170,34 @@ fn answers_may_come_long_after_the_announcement() {
 }
 
 #[test]
+fn partitions_that_were_lost_are_told_apart_from_revoked_ones() {
+    let cluster = cluster();
+    let mut config = consumer_config(&cluster.bootstrap_servers(), &connector_config("clicks-to-lake"), 0);
+    // The embedded broker waits three seconds for members, so that less would end the session before it begins.
+    config.set("session.timeout.ms", "4500").set("heartbeat.interval.ms", "500").set("max.poll.interval.ms", "4500");
+    let consumer = TaskConsumer::subscribe(&config, &[TOPIC.to_owned()]).unwrap();
+    let event = || {
+        let mut found = None;
+        until("an event", || {
+            // The error that the interval was exceeded comes as a record's place would.
+            let _ = consumer.poll(Duration::from_millis(50));
+            found = consumer.next_event();
+            found.is_some()
+        });
+        found.unwrap()
+    };
+    let RebalanceEvent::Assign(partitions) = event() else { panic!("no assignment") };
+    let zero = |one: TopicPartition| (one, Offset::ZERO);
+    consumer.assign(&partitions.into_iter().map(zero).collect::<Vec<_>>()).unwrap();
+
+    // A task that does not poll for longer than it may is thrown out of the group.
+    std::thread::sleep(Duration::from_millis(5500));
+    assert!(matches!(event(), RebalanceEvent::Lost(all) if all.len() == 4));
+    consumer.unassign().unwrap();
+    assert!(matches!(event(), RebalanceEvent::Assign(all) if all.len() == 4), "it may come back");
+}
+
+#[test]
 fn a_consumer_with_an_unanswered_assignment_closes() {
     let cluster = cluster();
     let mut task = Task::join(&cluster, 0);

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum};
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 use schemas::table::ColumnKind;
 
@@ -46,7 +46,7 @@ pub enum MetricsError {
 pub fn data_file(layout: &TableLayout, file: &EncodedFile, location: &str) -> Result<DataFile, MetricsError> {
     let fault = |detail: String| MetricsError::Footer { location: location.to_owned(), detail };
     let metrics = Metrics::read(layout.columns(), &file.footer).map_err(fault)?;
-    let split_offsets = file.footer.row_groups().iter().filter_map(|group| group.file_offset()).collect();
+    let split_offsets = file.footer.row_groups().iter().filter_map(RowGroupMetaData::file_offset).collect();
     DataFileBuilder::default()
         .content(DataContentType::Data)
         .file_path(location.to_owned())

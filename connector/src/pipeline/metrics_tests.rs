@@ -33,7 +33,7 @@ fn described(groups: &[&[Option<&str>]]) -> DataFile {
 
 fn text_bounds(groups: &[&[Option<&str>]]) -> (Option<String>, Option<String>) {
     let file = described(groups);
-    let text = |datum: Option<&Datum>| datum.map(|datum| datum.to_human_string());
+    let text = |datum: Option<&Datum>| datum.map(Datum::to_human_string);
     (text(file.lower_bounds().get(&6)), text(file.upper_bounds().get(&6)))
 }
 

@@ -408,7 +408,9 @@ fn take(
             )));
         }
         Err(reject) => {
-            tracing::debug!(topic, partition, offset, code = reject.code.as_str(), "reject");
+            if parts.config.errors.log {
+                tracing::warn!(topic, partition, offset, code = reject.code.as_str(), "a record cannot become a row");
+            }
             if let Some(letters) = &parts.dead_letters {
                 let rejected = Rejected {
                     topic,

@@ -25,7 +25,7 @@ const MICROS_PER_SEC: i64 = 1_000_000;
 const SECS_PER_DAY: u64 = 86_400;
 
 /// Events in a visit on average (observed, held by a test); only used to choose how many users and how long their pauses.
-const EVENTS_PER_VISIT: u64 = 9;
+const EVENTS_PER_VISIT: u64 = 10;
 
 /// The shortest pause between two visits of a user: more than the 30 minutes that end a session.
 const PAUSE_SECS_MIN: u64 = 31 * 60;
