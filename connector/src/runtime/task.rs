@@ -304,7 +304,8 @@ impl Task {
     }
 
     fn assign(&mut self, starts: &[(TopicPartition, Offset)]) -> Result<(), TaskEnd> {
-        self.paused = false;
+        // No poll lies between, so nothing of the old assignment is delivered.
+        self.resume()?;
         self.parts.consumer.assign(starts).map_err(|error| TaskEnd::Retry(format!("cannot assign: {error}")))
     }
 
@@ -339,7 +340,7 @@ impl Task {
     fn give_back(&mut self) -> Result<(), TaskEnd> {
         self.drop_batches();
         self.partitions.clear();
-        self.paused = false;
+        self.resume()?;
         self.parts.consumer.unassign().map_err(|error| TaskEnd::Retry(format!("cannot unassign: {error}")))
     }
 
