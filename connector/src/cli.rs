@@ -36,6 +36,8 @@ pub enum LogFormat {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the whole pipeline in this process, with generated visitors and an embedded broker and catalog
+    Demo(crate::demo::DemoArgs),
     /// Run a worker: the REST API and the connectors that are registered with it.
     Run(RunArgs),
     /// Check a connector's configuration without running it; exit code 1 if it is wrong.

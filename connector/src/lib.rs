@@ -14,6 +14,7 @@
 pub mod cli;
 pub mod config;
 pub mod dead_letter;
+pub mod demo;
 pub mod kafka;
 pub mod pipeline;
 pub mod rest;

@@ -14,7 +14,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(cli.log_format);
+    // The demo shows its own progress.
+    let level = if matches!(cli.command, Command::Demo(_)) { "warn" } else { "info" };
+    log_to_stderr(cli.log_format, level);
     match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -37,6 +39,13 @@ fn execute(command: Command) -> anyhow::Result<()> {
             runtime.shutdown_background();
             done
         }
+        Command::Demo(args) => {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+            let done = runtime.block_on(async { Ok(connector::demo::run(&args, stop_signal()?).await?) });
+            runtime.shutdown_background();
+            done.map(|_| ())
+        }
         Command::Validate { file } => {
             let submission = cli::read_connector(&file)?;
             print(&format!("{}: {} is valid\n", file.display(), submission.name))
@@ -53,8 +62,8 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn log_to_stderr(format: LogFormat, default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let ansi = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
     match format {
