@@ -7,11 +7,14 @@
 //!   snapshot   data files -> manifest, manifest list, commit
 //!   commit     the only commit loop: load -> decide -> POST once -> look again
 //!   embedded/  an Iceberg REST catalog in the process
+//!   verify/    proves a table complete
+//!   cli/       the commands
 //! ```
 //!
 //! Used as a library by the connector, and by this crate's own command `catalog-sync`.
 
 pub mod catalog;
+pub mod cli;
 pub mod commit;
 pub mod create;
 pub mod embedded;
@@ -21,3 +24,4 @@ pub mod query;
 pub mod secret;
 mod snapshot;
 pub mod storage;
+pub mod verify;

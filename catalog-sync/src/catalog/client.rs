@@ -24,11 +24,12 @@ const LEVELS: &str = "\u{1f}";
 #[derive(Debug, Clone)]
 pub struct CatalogClient {
     http: reqwest::Client,
-    base: String,
-    prefix: String,
+    pub(super) base: String,
+    /// Begins with a slash, or is empty.
+    pub(super) prefix: String,
     config: CatalogConfig,
-    /// What the catalog says about its storage, weaker than what it says about a table.
-    properties: HashMap<String, String>,
+    /// What the catalog says about itself and its storage, weaker than what it says about a table.
+    pub(super) properties: HashMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -208,7 +209,7 @@ impl CatalogClient {
         })
     }
 
-    async fn json<T: DeserializeOwned>(
+    pub(super) async fn json<T: DeserializeOwned>(
         &self,
         what: &str,
         method: Method,
@@ -258,7 +259,8 @@ fn describe(error: &reqwest::Error) -> String {
     text
 }
 
-fn encode(segment: &str) -> String {
+/// Percent-encodes all but the unreserved characters.
+pub(super) fn encode(segment: &str) -> String {
     const RESERVED: &percent_encoding::AsciiSet =
         &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
     percent_encoding::utf8_percent_encode(segment, RESERVED).to_string()

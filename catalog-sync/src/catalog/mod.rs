@@ -6,9 +6,11 @@
 mod client;
 mod config;
 mod error;
+mod nessie;
 mod table;
 
 pub use client::CatalogClient;
 pub use config::{CatalogConfig, StorageConfig};
 pub use error::{CatalogError, CommitOutcome, backoff};
+pub use nessie::{NessieHistory, TableCommit};
 pub use table::LoadedTable;

@@ -147,7 +147,7 @@ fn each_step_of_the_funnel_has_fewer_visits_than_the_one_before() {
     let with = |kind: &str, page: &str| {
         let holds =
             |event: &&ClickEvent| event.event_type == kind && event.page_url.as_deref().unwrap().starts_with(page);
-        sessions.iter().filter(|session| session.iter().any(|event| holds(event))).count()
+        sessions.iter().filter(|session| session.iter().any(&holds)).count()
     };
     let steps = [
         sessions.len(),

@@ -1,0 +1,253 @@
+//! The commands of `catalog-sync`: arguments, what is printed, exit codes.
+//!
+//! Exit codes: 0 done and, for `verify`, complete; 1 failed or not complete; 2 wrong usage. Results go to standard
+//! output, errors and logs to standard error; with `--json` the output is one JSON document.
+
+mod connection;
+mod position;
+mod serve;
+mod table;
+mod verify;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand};
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Cell, CellAlignment, Table};
+use iceberg::TableIdent;
+use serde::Serialize;
+
+pub use connection::ConnectionArgs;
+
+use crate::catalog::{CatalogClient, CatalogError, LoadedTable};
+use crate::embedded::EmbeddedError;
+use crate::verify::VerifyError;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  catalog-sync verify --catalog-uri http://127.0.0.1:19120/iceberg/ --warehouse warehouse
+  catalog-sync position --config connector.json --json
+  catalog-sync table show analytics.clickstream
+  catalog-sync serve --dir ./catalog
+
+Every option of the connection can be set in the environment; secrets should be.";
+
+/// Looks at the Iceberg table that the connector feeds, proves it complete, and serves a catalog of its own.
+#[derive(Debug, Parser)]
+#[command(name = "catalog-sync", version, styles = STYLES, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What a table is
+    #[command(subcommand)]
+    Table(TableCommand),
+    /// How far a table has got in Kafka, and what became of the records
+    Position(TableArgs),
+    /// Prove that a table is complete: every offset once, every file there
+    Verify(verify::VerifyArgs),
+    /// Serve an Iceberg REST catalog out of a folder
+    Serve(serve::ServeArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum TableCommand {
+    /// Columns, partition spec, sort order, properties, current snapshot
+    Show(TableArgs),
+}
+
+/// A table of a catalog.
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// The table, `namespace.table`; else `iceberg.tables` of --config, else analytics.clickstream
+    #[arg(value_parser = parse_table)]
+    table: Option<TableIdent>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Why a command did not do what it should.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// The arguments, the environment or the configuration file are wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The catalog did not answer as it should.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Verification could not be carried out.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The embedded catalog did not start.
+    #[error(transparent)]
+    Serve(#[from] EmbeddedError),
+    /// The table's position cannot be read.
+    #[error("{code}: {text}")]
+    Halted {
+        /// Stable name, as in the runbook.
+        code: &'static str,
+        /// What is wrong.
+        text: String,
+    },
+    /// The result cannot be printed, or a signal cannot be waited for.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl CliError {
+    /// 2 for wrong usage, 1 for anything else.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl Cli {
+    /// What is logged unless `RUST_LOG` says otherwise: warnings; for the server, that it is ready.
+    #[must_use]
+    pub fn default_log_level(&self) -> &'static str {
+        match self.command {
+            Command::Serve(_) => "info",
+            _ => "warn",
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`CliError`], to be printed as one line.
+pub async fn run(cli: Cli) -> Result<ExitCode, CliError> {
+    match cli.command {
+        Command::Table(TableCommand::Show(args)) => table::show(args).await,
+        Command::Position(args) => position::show(args).await,
+        Command::Verify(args) => verify::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
+    }
+}
+
+impl TableArgs {
+    async fn connect(self) -> Result<(CatalogClient, TableIdent), CliError> {
+        let (config, configured) = self.connection.resolve()?;
+        let ident = match (self.table, configured) {
+            (Some(ident), _) => ident,
+            (None, Some(name)) => {
+                parse_table(&name).map_err(|why| CliError::Usage(format!("iceberg.tables: {name:?}: {why}")))?
+            }
+            (None, None) => parse_table("analytics.clickstream").map_err(CliError::Usage)?,
+        };
+        Ok((CatalogClient::connect(config).await?, ident))
+    }
+
+    async fn load(self) -> Result<LoadedTable, CliError> {
+        let (client, ident) = self.connect().await?;
+        Ok(client.load_table(&ident).await?)
+    }
+}
+
+fn parse_table(name: &str) -> Result<TableIdent, String> {
+    let levels: Vec<&str> = name.split('.').collect();
+    if levels.len() < 2 || levels.iter().any(|level| level.trim().is_empty()) {
+        return Err("a table is written namespace.table".to_owned());
+    }
+    TableIdent::from_strs(levels).map_err(|error| error.message().to_owned())
+}
+
+/// Prints to standard output. A reader that went away (`| head`) is no error.
+fn print(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
+    print(&format!("{text}\n"))
+}
+
+/// Whether standard output is a terminal that takes colours.
+fn styled() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|text| text.is_empty())
+}
+
+/// Rows of cells in columns, two spaces in; numbers are to the right where `right` names the column.
+fn columns(headings: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).force_no_tty();
+    let styled = styled();
+    if styled {
+        table.enforce_styling();
+    }
+    let cell = |index: usize, text: &str| {
+        let side = if right.contains(&index) { CellAlignment::Right } else { CellAlignment::Left };
+        Cell::new(text).set_alignment(side)
+    };
+    if !headings.is_empty() {
+        let heading = |(index, text): (usize, &&str)| {
+            let cell = cell(index, text);
+            if styled { cell.add_attribute(Attribute::Bold) } else { cell }
+        };
+        table.set_header(headings.iter().enumerate().map(heading));
+    }
+    for row in rows {
+        table.add_row(row.iter().enumerate().map(|(index, text)| cell(index, text)));
+    }
+    let lines: Vec<String> = table.lines().map(|line| format!(" {}\n", line.trim_end())).collect();
+    lines.concat()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_table_needs_a_namespace() {
+        assert_eq!(parse_table("a.b.c").unwrap().namespace().as_ref(), &["a".to_owned(), "b".to_owned()]);
+        for name in ["", "clickstream", "a.", ".a", "a..b"] {
+            assert!(parse_table(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_secret_of_the_environment_is_shown_in_the_help() {
+        for name in ["table", "position", "verify"] {
+            let mut command = Cli::command();
+            let mut sub = command.find_subcommand_mut(name).unwrap();
+            if name == "table" {
+                sub = sub.find_subcommand_mut("show").unwrap();
+            }
+            for arg in sub.get_arguments() {
+                let secret = ["secret", "token", "key"].iter().any(|word| arg.get_id().as_str().contains(word));
+                assert_eq!(arg.is_hide_env_values_set(), secret, "{}", arg.get_id());
+            }
+        }
+    }
+}

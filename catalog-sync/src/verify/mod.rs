@@ -1,0 +1,140 @@
+//! Proves a table complete, as far as metadata can tell: every offset between the ends of its position is in the table
+//! exactly once, and every file that its snapshot refers to is there, whole.
+//!
+//! ```text
+//!   gather    I/O: one consistent view of table, manifests, store and history
+//!   files     pure: files and manifests
+//!   offsets   pure: position, rows, totals
+//!   history   pure: the chain of snapshots, each beginning where the one before it ended
+//!   chain     pure: one link of it
+//! ```
+//!
+//! Read-only. Rows are counted from metadata, data files are not opened. Called by `catalog-sync verify`.
+
+mod chain;
+pub mod files;
+mod gather;
+pub mod history;
+pub mod offsets;
+
+use iceberg::TableIdent;
+use serde::Serialize;
+
+use crate::catalog::{CatalogClient, CatalogError};
+use crate::storage::StorageError;
+
+/// How much to look at, and what to accept.
+#[derive(Debug, Clone, Copy)]
+pub struct VerifyOptions {
+    /// Commits of the table to walk back at most; 0 leaves the history out.
+    pub history: usize,
+    /// Rows that others added or removed are accepted, if their commits account for them exactly.
+    pub allow_foreign_changes: bool,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self { history: 1_000, allow_foreign_changes: false }
+    }
+}
+
+/// Verification could not be carried out; nothing is said about the table.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The catalog did not answer as it should.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The object store did not answer as it should.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// One thing that was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What, in one word.
+    pub name: &'static str,
+    /// Whether it holds.
+    pub ok: bool,
+    /// The numbers.
+    pub detail: String,
+    /// Everything that is wrong; empty if `ok`.
+    pub problems: Vec<String>,
+}
+
+impl Check {
+    /// A check that holds if there is no problem.
+    #[must_use]
+    pub fn new(name: &'static str, detail: impl Into<String>, problems: Vec<String>) -> Self {
+        Self { name, ok: problems.is_empty(), detail: detail.into(), problems }
+    }
+}
+
+/// What was found out about a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Name of the table.
+    pub table: String,
+    /// Its identity.
+    pub uuid: String,
+    /// The snapshot that was verified; none for a table without any.
+    pub snapshot_id: Option<i64>,
+    /// The table's sequence number.
+    pub sequence_number: i64,
+    /// Whether every check holds.
+    pub complete: bool,
+    /// The checks.
+    pub checks: Vec<Check>,
+    /// What is worth knowing and no fault.
+    pub notes: Vec<String>,
+}
+
+/// Verifies a table.
+///
+/// # Errors
+/// [`VerifyError`] when the facts could not be gathered. A table that is not complete is no error, but a report.
+pub async fn verify(client: &CatalogClient, ident: &TableIdent, options: VerifyOptions) -> Result<Report, VerifyError> {
+    let view = gather::view(client, ident, options.history).await?;
+    let loaded = &view.loaded;
+    let store = loaded.store(&client.config().storage)?;
+    let live = gather::live(loaded, &store).await?;
+    let replay = history::replay(&view.walk);
+
+    let counted = offsets::Counted {
+        summary: gather::summary(loaded),
+        records: live.records(files::Kind::Data),
+        data_files: live.count(files::Kind::Data),
+        delete_files: live.count(files::Kind::PositionDeletes) + live.count(files::Kind::EqualityDeletes),
+        position_deletes: live.records(files::Kind::PositionDeletes),
+        equality_deletes: live.records(files::Kind::EqualityDeletes),
+    };
+    let facts = loaded.facts();
+    let mut checks = vec![offsets::position(&facts), files::manifests(&live.manifests), files::files(&live.files)];
+    checks.push(offsets::totals(&counted));
+    if let Ok(facts) = &facts {
+        checks.push(offsets::rows(&facts.position, &counted, &replay, options.allow_foreign_changes));
+    }
+    let mut notes = view.notes;
+    if options.history > 0 {
+        checks.push(history::ranges(&view.walk, &replay));
+        checks.push(history::foreign(&replay, options.allow_foreign_changes));
+    } else {
+        notes.push("the history was left out: gaps and overlaps inside it cannot be seen".to_owned());
+    }
+    notes.extend(facts.ok().and_then(|facts| offsets::property_note(loaded, &facts.position)));
+    Ok(Report {
+        table: ident.to_string(),
+        uuid: loaded.metadata().uuid().to_string(),
+        snapshot_id: loaded.metadata().current_snapshot_id(),
+        sequence_number: loaded.metadata().last_sequence_number(),
+        complete: checks.iter().all(|check| check.ok),
+        checks,
+        notes,
+    })
+}
+
+/// `1 file`, `2 files`.
+fn plural(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
