@@ -265,3 +265,18 @@ async fn of_eight_creators_all_get_the_same_table() {
     assert_eq!(uuids.len(), 1);
     assert_eq!(world.load().await.metadata().snapshots().len(), 1);
 }
+
+#[tokio::test]
+async fn two_batches_of_one_partition_in_one_commit_leave_a_range_that_covers_both() {
+    let world = World::new().await;
+    let table = world.create().await;
+    let (one, mut two) = (world.batch(&table, 0, 0, 10).await, world.batch(&table, 0, 10, 14).await);
+    let range = OffsetRange::new(Offset::new(10).unwrap(), Offset::new(14).unwrap()).unwrap();
+    let part = BatchRange::new(range, false, 4, 0).unwrap();
+    let topic = TopicRanges { id: "topic-id".into(), supersedes: None, partitions: BTreeMap::from([(0, part)]) };
+    two.ranges = Ranges::new(BTreeMap::from([("clicks".to_owned(), topic)])).unwrap();
+    let landed = world.committer(&table).commit(&[one, two]).await;
+    assert!(landed.iter().all(|landed| matches!(landed, Landed::Committed(_))), "{landed:?}");
+    let report = world.verify().await;
+    assert!(report.complete, "{report:#?}");
+}

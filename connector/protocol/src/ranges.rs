@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::offset::OffsetRange;
 use crate::position::Counts;
@@ -110,15 +110,17 @@ impl Ranges {
             .fold(Counts::default(), |sum, part| sum.plus(part.counts()))
     }
 
-    /// The form kept in the snapshot summary: `{"topic":{"0":[start,end],…}}`, for audit and for `verify`.
+    /// The form kept in the snapshot summary: `{"topic":{"0":[start,end],…}}`, for audit and for `verify`. Batches of one
+    /// partition are adjacent, since the commit decision took them one after the other; they become one range.
     #[must_use]
     pub fn to_summary(all: &[&Self]) -> String {
-        let mut topics: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+        let mut topics: BTreeMap<&str, BTreeMap<i32, (i64, i64)>> = BTreeMap::new();
         for (name, topic) in all.iter().flat_map(|ranges| &ranges.topics) {
             let parts = topics.entry(name).or_default();
-            for (partition, part) in &topic.partitions {
+            for (&partition, part) in &topic.partitions {
                 let (start, end) = (part.range.start().get(), part.range.end().get());
-                parts.insert(partition.to_string(), json!([start, end]));
+                let joined = parts.entry(partition).or_insert((start, end));
+                *joined = (joined.0.min(start), joined.1.max(end));
             }
         }
         json!(topics).to_string()
@@ -171,5 +173,15 @@ mod tests {
         assert_eq!(text, r#"{"clicks":{"2":[3,9]}}"#);
         assert_eq!(Ranges::parse_summary(&text).unwrap()["clicks"][&2], range(3, 9));
         assert_eq!(Ranges::parse_summary(r#"{"clicks":{"2":[9,3]}}"#), None);
+    }
+
+    #[test]
+    fn batches_of_one_partition_become_one_range_of_the_summary() {
+        let ranges = |start, end| {
+            let part = BatchRange::new(range(start, end), false, 1, 0).unwrap();
+            let topic = TopicRanges { id: "a".into(), supersedes: None, partitions: BTreeMap::from([(2, part)]) };
+            Ranges::new(BTreeMap::from([("clicks".into(), topic)])).unwrap()
+        };
+        assert_eq!(Ranges::to_summary(&[&ranges(3, 9), &ranges(9, 12)]), r#"{"clicks":{"2":[3,12]}}"#);
     }
 }

@@ -3,6 +3,7 @@
 use super::clients::{CONSUMER, PRODUCER};
 use super::reader::Reader;
 use super::values;
+use crate::kafka::consumer::DEFAULTS;
 
 pub(super) const INTERVAL: &str = "commit.interval.ms";
 pub(super) const INTERVAL_ALIAS: &str = "iceberg.control.commit.interval-ms";
@@ -38,9 +39,13 @@ pub(super) fn contradictions(reader: &Reader<'_>, tell: &mut impl FnMut(&str, St
             tell(&other, format!("is the same setting as {one}; keep one"));
         }
     }
-    let millis = |key: &str, default: u64| reader.set(key).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let millis = |key: &str| {
+        let default = DEFAULTS.iter().find(|(name, _, _)| *name == key).map_or("0", |(_, value, _)| value);
+        let text = reader.set(&format!("{CONSUMER}{key}")).unwrap_or(default);
+        text.parse::<u64>().unwrap_or(0)
+    };
     let session_key = "consumer.override.session.timeout.ms";
-    let (session, poll) = (millis(session_key, 10_000), millis("consumer.override.max.poll.interval.ms", 300_000));
+    let (session, poll) = (millis("session.timeout.ms"), millis("max.poll.interval.ms"));
     if session > poll {
         tell(
             session_key,

@@ -194,7 +194,7 @@ fn contradictions_are_problems() {
         "keep one",
     );
     bad(
-        &[("consumer.override.max.poll.interval.ms", "10000")],
+        &[("consumer.override.max.poll.interval.ms", "9999")],
         "consumer.override.session.timeout.ms",
         "more than max.poll.interval.ms",
     );
