@@ -238,11 +238,17 @@ fn settle_open(landed: &mut [Option<Landed>], verdict: &Landed) {
     }
 }
 
-/// A table whose format or partition spec changed since the files were written cannot take them.
+/// A table whose format, columns or partition spec changed since the files were written cannot take them.
 fn check_format(loaded: &LoadedTable, open: &[(usize, &Staged)]) -> Result<(), Halt> {
     let metadata = loaded.metadata();
     if metadata.format_version() != FormatVersion::V2 {
         let text = format!("it has format version {}, this release writes version 2", metadata.format_version());
+        return Err(Halt::SchemaIncompatible(text));
+    }
+    let schema = metadata.current_schema();
+    let mut ids = open.iter().flat_map(|(_, batch)| &batch.files).flat_map(|file| file.value_counts().keys());
+    if let Some(id) = ids.find(|id| schema.field_by_id(**id).is_none()) {
+        let text = format!("the column with id {id} was dropped while the connector ran; restart the connector");
         return Err(Halt::SchemaIncompatible(text));
     }
     let now = metadata.default_partition_spec_id();

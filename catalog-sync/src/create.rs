@@ -34,6 +34,14 @@ pub enum CreateError {
         #[source]
         source: iceberg::Error,
     },
+    /// The commit was sent, and the table is not there (yet).
+    #[error(
+        "the creation of table {table} is not settled: the catalog took it without a clear answer, and has no such table"
+    )]
+    Unsettled {
+        /// The table.
+        table: String,
+    },
     /// The commit was refused.
     #[error("cannot create table {table}: the catalog refused it: {detail}")]
     Refused {
@@ -50,7 +58,7 @@ impl CreateError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Catalog(error) => error.is_transient(),
-            Self::Iceberg { .. } => true,
+            Self::Iceberg { .. } | Self::Unsettled { .. } => true,
             Self::Storage(_) | Self::Refused { .. } => false,
         }
     }
@@ -91,7 +99,10 @@ pub async fn load_or_create(
         CommitOutcome::Unknown(said) => tracing::warn!(table = %ident, said, "the outcome of the creation is unknown"),
         CommitOutcome::Refused(detail) => return Err(CreateError::Refused { table: ident.to_string(), detail }),
     }
-    Ok(client.load_table(ident).await?)
+    match client.load_table(ident).await {
+        Err(CatalogError::NotFound { .. }) => Err(CreateError::Unsettled { table: ident.to_string() }),
+        other => Ok(other?),
+    }
 }
 
 /// All updates that make the staged table, its empty first snapshot included. Built as JSON since `add-schema` needs

@@ -8,14 +8,15 @@
 mod producer;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, ProducerContext};
 use schemas::reject::Reject;
 
 use crate::config::ConnectorConfig;
@@ -23,6 +24,8 @@ use crate::kafka;
 
 /// Wait for room when the producer's queue is full, between two looks.
 const FULL_QUEUE_POLL: Duration = Duration::from_millis(50);
+/// Wait for acknowledgements, between two looks.
+const FLUSH_POLL: Duration = Duration::from_millis(20);
 
 /// A record and why it is no row. The bytes are borrowed: the producer copies them.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +83,7 @@ pub enum DeadLetterError {
     Undelivered {
         /// The dead letter topic.
         topic: String,
-        /// How many since the last flush.
+        /// How many of this batch.
         count: u64,
         /// The first reason.
         reason: String,
@@ -97,32 +100,33 @@ pub enum DeadLetterError {
     },
 }
 
-/// Deliveries that failed since the last flush.
-#[derive(Debug, Default, Clone)]
-struct Failures {
-    count: u64,
-    first: Option<String>,
+impl DeadLetterError {
+    /// Whether trying again cannot help: the producer refuses this very record.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Self::Send { .. })
+    }
+}
+
+/// The rejects of one batch: how many are under way, how many were given up. Every batch has its own, since the next
+/// batch sends while this one is flushed, and the failure of one must not be another's.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    open: AtomicU64,
+    lost: AtomicU64,
+    first: Mutex<Option<String>>,
+}
+
+impl Ledger {
+    fn fail(&self, reason: &dyn fmt::Display) {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| reason.to_string());
+        self.lost.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 /// Callbacks of the producer; they run in `send` and `flush`.
-#[derive(Debug, Default, Clone)]
-struct Deliveries(Arc<Mutex<Failures>>);
-
-impl Deliveries {
-    fn failed(&self, reason: &dyn fmt::Display) {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.count += 1;
-        failures.first.get_or_insert_with(|| reason.to_string());
-    }
-
-    fn any(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).count > 0
-    }
-
-    fn take(&self) -> Failures {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
+#[derive(Debug, Default, Clone, Copy)]
+struct Deliveries;
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
@@ -135,17 +139,19 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = Arc<Ledger>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, ledger: Arc<Ledger>) {
         if let Err((error, message)) = result {
             tracing::warn!(%error, topic = message.topic(), "a dead letter was not delivered");
-            self.failed(error);
+            // Before it is no longer open, so that nobody sees it as delivered in between.
+            ledger.fail(error);
         }
+        ledger.open.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-/// The dead letter topic of a connector. One for each task; not shared between threads.
+/// The dead letter topic of a connector. One for each task; its thread sends while a sealed batch is flushed.
 pub struct DeadLetters {
     producer: BaseProducer<Deliveries>,
     topic: String,
@@ -164,22 +170,25 @@ impl DeadLetters {
         let Some(topic) = config.errors.dead_letter_topic.clone() else { return Ok(None) };
         let client = producer::config(bootstrap_servers, config);
         let no_producer = |source| DeadLetterError::Producer { topic: topic.clone(), source: Box::new(source) };
-        let producer = client.create_with_context(Deliveries::default()).map_err(no_producer)?;
+        let producer = client.create_with_context(Deliveries).map_err(no_producer)?;
         producer::ensure_topic(&producer, &client, &topic)?;
         let context_headers = config.errors.context_headers;
         Ok(Some(Self { producer, topic, connector: config.name.clone(), context_headers }))
     }
 
-    /// Takes a record over. Returns at once unless the queue is full; then it waits until there is room, or until a
-    /// delivery has failed.
+    /// Takes a record over and books it in the batch's ledger. Returns at once unless the queue is full; then it waits
+    /// until there is room, or until a delivery of this batch has failed.
     ///
     /// # Errors
     /// If the producer refuses the record, or has given up on one of this batch.
-    pub fn send(&self, rejected: &Rejected<'_>) -> Result<(), DeadLetterError> {
-        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic).headers(self.headers(rejected));
+    pub fn send(&self, ledger: &Arc<Ledger>, rejected: &Rejected<'_>) -> Result<(), DeadLetterError> {
+        let mut record = BaseRecord::<[u8], [u8], Arc<Ledger>>::with_opaque_to(&self.topic, Arc::clone(ledger))
+            .headers(self.headers(rejected));
         record.key = rejected.key;
         record.payload = rejected.value;
         record.timestamp = rejected.timestamp;
+        // Before the producer has it: its acknowledgement may come at once.
+        ledger.open.fetch_add(1, Ordering::AcqRel);
         loop {
             match self.producer.send(record) {
                 Ok(()) => {
@@ -187,41 +196,45 @@ impl DeadLetters {
                     return Ok(());
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
-                    if self.producer.context().any() {
-                        return self.delivered();
+                    if let Err(error) = self.delivered(ledger) {
+                        ledger.open.fetch_sub(1, Ordering::AcqRel);
+                        return Err(error);
                     }
                     record = unsent;
                     self.producer.poll(FULL_QUEUE_POLL);
                 }
                 Err((source, _)) => {
+                    ledger.open.fetch_sub(1, Ordering::AcqRel);
                     let origin = format!("{}-{} offset {}", rejected.topic, rejected.partition, rejected.offset);
-                    return Err(DeadLetterError::Send { topic: self.topic.clone(), origin, source: Box::new(source) });
+                    let source = Box::new(source);
+                    return Err(DeadLetterError::Send { topic: self.topic.clone(), origin, source });
                 }
             }
         }
     }
 
-    /// Waits until every record taken over is acknowledged by all replicas. Only then may the batch be committed.
+    /// Waits until every record of the batch is acknowledged by all replicas. Only then may the batch be committed.
     ///
     /// # Errors
     /// [`DeadLetterError::Undelivered`] if a record of this batch was given up, [`DeadLetterError::Waiting`] after
-    /// `timeout`. The batch must be dropped; after the latter this producer as well, since its records may still arrive.
-    pub fn flush(&self, timeout: Duration) -> Result<(), DeadLetterError> {
-        let waiting = self.producer.flush(timeout).is_err();
-        // The last acknowledgements may still stand in the event queue.
-        self.producer.poll(Duration::ZERO);
-        self.delivered()?;
-        if waiting {
-            let count = u64::try_from(self.producer.in_flight_count()).unwrap_or(0);
-            return Err(DeadLetterError::Waiting { topic: self.topic.clone(), count, waited: timeout });
+    /// `timeout`. The batch must be dropped.
+    pub fn flush(&self, ledger: &Ledger, timeout: Duration) -> Result<(), DeadLetterError> {
+        let until = Instant::now() + timeout;
+        while ledger.open.load(Ordering::Acquire) > 0 && Instant::now() < until {
+            self.producer.poll(FLUSH_POLL);
         }
-        Ok(())
+        self.delivered(ledger)?;
+        match ledger.open.load(Ordering::Acquire) {
+            0 => Ok(()),
+            count => Err(DeadLetterError::Waiting { topic: self.topic.clone(), count, waited: timeout }),
+        }
     }
 
-    fn delivered(&self) -> Result<(), DeadLetterError> {
-        match self.producer.context().take() {
-            Failures { count: 0, .. } => Ok(()),
-            Failures { count, first } => {
+    fn delivered(&self, ledger: &Ledger) -> Result<(), DeadLetterError> {
+        match ledger.lost.load(Ordering::Acquire) {
+            0 => Ok(()),
+            count => {
+                let first = ledger.first.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let reason = first.unwrap_or_else(|| "unknown".to_owned());
                 Err(DeadLetterError::Undelivered { topic: self.topic.clone(), count, reason })
             }

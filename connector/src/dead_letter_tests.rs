@@ -1,3 +1,5 @@
+//! Tests of [`super`]: what a dead letter carries, and that none is lost silently; on the mock cluster.
+
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -78,9 +80,10 @@ fn a_dead_letter_keeps_its_bytes_and_tells_its_origin_in_connects_words() {
     let cluster = cluster();
     let bootstrap = cluster.bootstrap_servers();
     let letters = open(&bootstrap, true);
+    let ledger = Arc::new(Ledger::default());
     let reject = reject();
-    letters.send(&rejected(42, Some(b"{\"broken\xff"), &reject)).unwrap();
-    letters.flush(TIMEOUT).unwrap();
+    letters.send(&ledger, &rejected(42, Some(b"{\"broken\xff"), &reject)).unwrap();
+    letters.flush(&ledger, TIMEOUT).unwrap();
 
     let found = read(&bootstrap, TOPIC, 1, |message| {
         let bytes = (message.key().map(<[u8]>::to_vec), message.payload().map(<[u8]>::to_vec));
@@ -110,9 +113,10 @@ fn without_context_only_the_code_is_told_and_a_missing_value_stays_missing() {
     let cluster = cluster();
     let bootstrap = cluster.bootstrap_servers();
     let letters = open(&bootstrap, false);
+    let ledger = Arc::new(Ledger::default());
     let reject = reject();
-    letters.send(&rejected(1, None, &reject)).unwrap();
-    letters.flush(TIMEOUT).unwrap();
+    letters.send(&ledger, &rejected(1, None, &reject)).unwrap();
+    letters.flush(&ledger, TIMEOUT).unwrap();
     let found = read(&bootstrap, TOPIC, 1, |message| (message.payload().is_none(), headers(message).len()));
     assert_eq!(found, [(true, 1)]);
 }
@@ -124,11 +128,12 @@ fn more_rejects_than_the_queue_holds_all_arrive() {
     let mut config = config(false);
     config.producer_overrides.insert("queue.buffering.max.messages".to_owned(), Secret::new("10"));
     let letters = DeadLetters::new(&bootstrap, &config).unwrap().unwrap();
+    let ledger = Arc::new(Ledger::default());
     let reject = reject();
     for offset in 0..200 {
-        letters.send(&rejected(offset, Some(offset.to_string().as_bytes()), &reject)).unwrap();
+        letters.send(&ledger, &rejected(offset, Some(offset.to_string().as_bytes()), &reject)).unwrap();
     }
-    letters.flush(TIMEOUT).unwrap();
+    letters.flush(&ledger, TIMEOUT).unwrap();
     let mut found = read(&bootstrap, TOPIC, 200, |message| {
         String::from_utf8(message.payload().unwrap().to_vec()).unwrap().parse::<u32>().unwrap()
     });
@@ -137,32 +142,37 @@ fn more_rejects_than_the_queue_holds_all_arrive() {
 }
 
 #[test]
-fn a_flush_fails_if_a_delivery_failed_and_the_next_batch_starts_afresh() {
+fn a_failed_delivery_fails_the_flush_of_its_own_batch_and_of_no_other() {
     let cluster = cluster();
     let bootstrap = cluster.bootstrap_servers();
     let mut config = config(false);
     config.producer_overrides.insert("message.max.bytes".to_owned(), Secret::new("2000"));
     let letters = DeadLetters::new(&bootstrap, &config).unwrap().unwrap();
+    let ledger = Arc::new(Ledger::default());
     let reject = reject();
-    let refused = letters.send(&rejected(0, Some(&[b'x'; 4000]), &reject)).unwrap_err();
+    let refused = letters.send(&ledger, &rejected(0, Some(&[b'x'; 4000]), &reject)).unwrap_err();
     assert!(refused.to_string().starts_with("cannot send clicks-3 offset 0 to dead letter topic clicks-dead"));
 
     let refusal = rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD;
     cluster.request_errors(rdkafka::types::RDKafkaApiKey::Produce, &[refusal]);
-    letters.send(&rejected(1, Some(b"a"), &reject)).unwrap();
-    assert!(matches!(letters.flush(TIMEOUT), Err(DeadLetterError::Undelivered { count: 1, .. })));
-    letters.send(&rejected(2, Some(b"b"), &reject)).unwrap();
-    letters.flush(TIMEOUT).unwrap();
+    letters.send(&ledger, &rejected(1, Some(b"a"), &reject)).unwrap();
+    assert!(matches!(letters.flush(&ledger, TIMEOUT), Err(DeadLetterError::Undelivered { count: 1, .. })));
+    let next = Arc::new(Ledger::default());
+    letters.send(&next, &rejected(2, Some(b"b"), &reject)).unwrap();
+    letters.flush(&next, TIMEOUT).unwrap();
+    // The failure stays with its batch, whoever flushes in between.
+    assert!(matches!(letters.flush(&ledger, TIMEOUT), Err(DeadLetterError::Undelivered { count: 1, .. })));
 }
 
 #[test]
 fn a_flush_that_takes_too_long_says_how_much_waits() {
     let cluster = cluster();
     let letters = open(&cluster.bootstrap_servers(), false);
+    let ledger = Arc::new(Ledger::default());
     cluster.broker_down(1).unwrap();
     let reject = reject();
-    letters.send(&rejected(0, Some(b"a"), &reject)).unwrap();
-    let error = letters.flush(Duration::from_millis(200)).unwrap_err();
+    letters.send(&ledger, &rejected(0, Some(b"a"), &reject)).unwrap();
+    let error = letters.flush(&ledger, Duration::from_millis(200)).unwrap_err();
     assert!(matches!(error, DeadLetterError::Waiting { count: 1, .. }), "{error}");
 }
 
@@ -179,8 +189,9 @@ fn a_missing_topic_is_made_by_a_real_broker() {
     let topic = format!("dead-letter-test-{}", uuid::Uuid::now_v7());
     config.errors.dead_letter_topic = Some(topic.clone());
     let letters = DeadLetters::new(&bootstrap, &config).unwrap().unwrap();
+    let ledger = Arc::new(Ledger::default());
     let reject = reject();
-    letters.send(&rejected(7, Some(b"a"), &reject)).unwrap();
-    letters.flush(TIMEOUT).unwrap();
+    letters.send(&ledger, &rejected(7, Some(b"a"), &reject)).unwrap();
+    letters.flush(&ledger, TIMEOUT).unwrap();
     assert_eq!(read(&bootstrap, &topic, 1, |message| headers(message).len()), [10]);
 }

@@ -85,6 +85,9 @@ async fn race(found: Found, one_topic: bool) -> Result<()> {
     }
     trial.ingested().await?;
     trial.exact(&sent).await?;
+    let logs = left.log() + &right.log();
+    let met = logs.lines().filter(|line| line.contains("fenced") || line.contains("Conflict")).count();
+    say(format!("{}: the two met {met} times", trial.name));
     for (worker, side) in [(left, "left"), (right, "right")] {
         let status = worker.terminate().await?;
         ensure!(status.success(), "the {side} worker ended with {status} after SIGTERM");

@@ -18,33 +18,36 @@ use it::wait::{Look, say, until};
 async fn trino_compacts_in_the_middle_and_every_row_stays_once() -> Result<()> {
     let trial = Trial::begin("optimize", &[4]).await?;
     let worker = trial.worker().await?;
-    worker.register(&trial.registration(&[("commit.interval.ms", "2000")])?).await?;
+    worker.register(&trial.registration(&[("commit.interval.ms", "6000")])?).await?;
 
     let (kafka, topic) = (trial.kafka.clone(), trial.topics[0].clone());
     let producer = tokio::task::spawn_blocking(move || -> Result<Sent> {
         let mut sent = Sent::default();
-        for seed in 200..225 {
-            sent.add(Plan::events(seed, 1_200).produce(&kafka, &topic)?);
-            std::thread::sleep(Duration::from_millis(600));
+        for seed in 200..220 {
+            sent.add(Plan { days: 1, ..Plan::events(seed, 1_000) }.produce(&kafka, &topic)?);
+            std::thread::sleep(Duration::from_millis(1_200));
         }
         Ok(sent)
     });
-    trial.passed(1).await?;
     let (mut done, mut lost) = (0, 0);
-    let mut while_writing = 0;
-    while done == 0 || !producer.is_finished() {
-        let writing = !producer.is_finished();
+    while !producer.is_finished() {
+        // Right after a commit there is the most time until the next one.
+        let before = trial.counts().await?.offsets();
+        until("the next commit", Duration::from_secs(60), async || {
+            let passed = trial.counts().await?.offsets();
+            Ok(Look::holds(passed > before || producer.is_finished(), passed))
+        })
+        .await?;
         if optimize(&trial).await? {
             done += 1;
-            while_writing += u32::from(writing);
         } else {
             lost += 1;
         }
-        ensure!(lost < 200, "optimize lost {lost} races and won {done}");
         let position = trial.catalog.position(&trial.table).await?;
         ensure!(!position.topics.is_empty(), "the property {POSITION} is gone after an optimize");
     }
-    say(format!("optimize: {done} done, {while_writing} of them while rows were written; {lost} lost to a commit"));
+    say(format!("optimize while rows were written: {done} done, {lost} lost to a commit"));
+    ensure!(done > 0, "no optimize won against the commits, so nothing was tried; {lost} lost");
 
     let sent = producer.await??;
     trial.ingested().await?;
@@ -57,7 +60,8 @@ async fn trino_compacts_in_the_middle_and_every_row_stays_once() -> Result<()> {
     .await?;
     let after = files(&trial).await?;
     say(format!("{before} files before the last optimize, {after} after"));
-    ensure!(after <= before, "optimize made {after} files of {before}");
+    let partitions = u64::try_from(sent.partitions.len())?;
+    ensure!(after <= partitions, "{after} files in {partitions} partitions: optimize left small ones");
     let summary = trial.catalog.summary(&trial.table).await?;
     say(format!(
         "the snapshot of optimize {} a position of ours",
@@ -72,15 +76,22 @@ async fn trino_compacts_in_the_middle_and_every_row_stays_once() -> Result<()> {
     worker.running(&trial.name, 2).await
 }
 
-/// True if the table was compacted, false if a commit came between, which Trino does not resolve.
+/// True if the table was compacted, false if a commit came between, which Trino does not resolve. On a catalog that shows
+/// one snapshot only (Nessie) it notices a lost race also by not finding the snapshot that it began with, and has no
+/// better name for that than an internal error. Whether such an optimize did harm is what the counts tell.
 async fn optimize(trial: &Trial) -> Result<bool> {
-    match trial.trino.query(&format!("ALTER TABLE {} EXECUTE optimize", trial.sql_name())).await {
-        Ok(_) => Ok(true),
-        Err(error) => match query_error(&error).map(|refused| refused.name.as_str()) {
-            Some("ICEBERG_COMMIT_ERROR" | "TRANSACTION_CONFLICT") => Ok(false),
-            _ => Err(error),
-        },
+    let Err(error) = trial.trino.query(&format!("ALTER TABLE {} EXECUTE optimize", trial.sql_name())).await else {
+        return Ok(true);
+    };
+    let lost = query_error(&error).is_some_and(|refused| {
+        let snapshot_gone = refused.name == "GENERIC_INTERNAL_ERROR" && refused.message.contains("iceberg.Snapshot");
+        snapshot_gone || ["ICEBERG_COMMIT_ERROR", "TRANSACTION_CONFLICT"].contains(&refused.name.as_str())
+    });
+    if lost {
+        say(format!("optimize lost: {}", query_error(&error).map(ToString::to_string).unwrap_or_default()));
+        return Ok(false);
     }
+    Err(error)
 }
 
 async fn files(trial: &Trial) -> Result<u64> {

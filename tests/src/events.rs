@@ -93,7 +93,7 @@ impl Plan {
     }
 }
 
-/// Malformed records with the code that each must get: a tombstone, and every golden reject.
+/// Malformed records with the code that each must get: a tombstone, and every golden reject of the default policy.
 ///
 /// # Errors
 /// The golden files cannot be read.
@@ -108,6 +108,10 @@ pub fn malformed() -> Result<Vec<(String, Option<Vec<u8>>)>> {
     for file in files {
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some((code, _)) = name.split_once("--") else { continue };
+        // Refused by policies that are not the default.
+        if ["unknown_field", "too_large"].contains(&code) {
+            continue;
+        }
         records.push((code.to_owned(), Some(std::fs::read(&file)?)));
     }
     ensure!(records.len() > 10, "{} holds too few golden rejects", folder.display());

@@ -20,11 +20,13 @@ pub struct QueryError {
     pub name: String,
     /// For people.
     pub message: String,
+    /// Where in Trino it happened.
+    pub place: String,
 }
 
 impl std::fmt::Display for QueryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "trino: {}: {}", self.name, self.message)
+        write!(f, "trino: {}: {} (at {})", self.name, self.message, self.place)
     }
 }
 
@@ -51,7 +53,8 @@ impl Trino {
         loop {
             if let Some(error) = page.get("error") {
                 let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
-                let error = QueryError { name: text("errorName"), message: text("message") };
+                let frame = error["failureInfo"]["stack"][0].as_str().unwrap_or_default().to_owned();
+                let error = QueryError { name: text("errorName"), message: text("message"), place: frame };
                 return Err(anyhow!(error).context(format!("query {sql}")));
             }
             for row in page["data"].as_array().into_iter().flatten() {

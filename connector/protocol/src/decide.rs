@@ -96,7 +96,8 @@ pub fn decide(facts: &TableFacts, uuid: &str, batches: &[&Ranges]) -> (Vec<Decis
                 position = after;
                 Decision::Commit
             }
-            Err(_) if is_behind(&position, ranges) => Decision::AlreadyCommitted,
+            // By the table, not by the plan: a plan may still fail.
+            Err(_) if is_behind(&facts.position, ranges) => Decision::AlreadyCommitted,
             Err(AdvanceError::OtherTopic { topic, table, batch }) => {
                 Decision::Halt(Halt::TopicRecreated { topic, expected: table, found: batch })
             }
@@ -189,6 +190,14 @@ mod tests {
         assert!(matches!(decisions[0], Decision::Fenced(_)));
         assert_eq!(decisions[1], Decision::Commit);
         assert_eq!(plan.unwrap().position().next("clicks", 1), Some(Offset::new(10).unwrap()));
+    }
+
+    #[test]
+    fn what_is_only_planned_is_not_committed_already() {
+        let first = batch("a", &[(0, 0, 10)]);
+        let (decisions, _) = decide(&facts(&[]), UUID, &[&first, &first]);
+        assert_eq!(decisions[0], Decision::Commit);
+        assert!(matches!(decisions[1], Decision::Fenced(_)));
     }
 
     #[test]

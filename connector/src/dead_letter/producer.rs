@@ -20,6 +20,7 @@ const DEFAULTS: &[(&str, &str, &str)] = &[
     ("linger.ms", "20", "rejects come in bursts; the batch waits for the flush anyway"),
     ("queue.buffering.max.messages", "10000", "rejects in memory at most"),
     ("queue.buffering.max.kbytes", "32768", "and their bytes"),
+    ("message.max.bytes", "16777216", "a reject is as large as its record, and its headers come on top"),
     ("message.timeout.ms", "60000", "after this a reject counts as undelivered, and its batch is not committed"),
     ("socket.keepalive.enable", "true", "rejects are rare, connections idle"),
     ("log.connection.close", "false", "brokers close idle connections; that is no news"),
@@ -41,6 +42,10 @@ pub(super) fn config(bootstrap_servers: &str, connector: &ConnectorConfig) -> Cl
         client.set(*key, *value);
     }
     for (key, value) in &connector.producer_overrides {
+        // Two names of one setting: the last to be set would win, and the order of a map is nobody's choice.
+        if key == "delivery.timeout.ms" {
+            client.remove("message.timeout.ms");
+        }
         client.set(key, value.expose());
     }
     for (key, value, _) in FIXED {
@@ -83,7 +88,7 @@ pub(super) fn ensure_topic(
 fn create_topic(client: &ClientConfig, topic: &str, timeout: Duration) -> Result<(), DeadLetterError> {
     let missing = |reason: String| DeadLetterError::Topic { topic: topic.to_owned(), reason };
     let admin: AdminClient<Deliveries> =
-        client.create_with_context(Deliveries::default()).map_err(|error| missing(error.to_string()))?;
+        client.create_with_context(Deliveries).map_err(|error| missing(error.to_string()))?;
     // -1 leaves the replication factor to the broker.
     let wanted = NewTopic::new(topic, 1, TopicReplication::Fixed(-1));
     let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));

@@ -76,6 +76,10 @@ pub fn consumer_config(bootstrap_servers: &str, config: &ConnectorConfig, task: 
         if FIXED.iter().any(|(fixed, _, _)| fixed == key) {
             tracing::warn!(connector = config.name, "consumer.override.{key} is ignored: exactly-once rests on it");
         }
+        // Two names of one setting: the last to be set would win, and the order of a map is nobody's choice.
+        if key == "max.partition.fetch.bytes" {
+            client.remove("fetch.message.max.bytes");
+        }
         client.set(key, value.expose());
     }
     for (key, value, _) in FIXED {

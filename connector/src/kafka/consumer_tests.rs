@@ -1,3 +1,5 @@
+//! Tests of [`super`]: assignment, positions and rebalances, on the mock cluster.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,3 +1,5 @@
+//! Tests of [`super`]: topic ids of brokers that have them and of those that have not.
+
 #![allow(clippy::unwrap_used)]
 
 use rdkafka::ClientConfig;

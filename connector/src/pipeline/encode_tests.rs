@@ -1,3 +1,5 @@
+//! Tests of [`super`]: rows in, Parquet files out, read back.
+
 #![allow(clippy::unwrap_used)]
 
 use arrow_array::Array;

@@ -2,8 +2,9 @@
 //!
 //! A table may have been made by another engine, with other field ids, its columns in another order and columns of its
 //! own. What can hold the event is accepted as it is; what cannot is a halt with a sentence, never a changed value. The
-//! table is looked at again whenever its schema or spec changes; [`Encoder`](super::encode::Encoder) and
-//! [`upload`](super::upload::upload) work from the layout only, so that all files of a batch agree.
+//! table is looked at when the connector starts; the committer halts if a column that was written is gone since, or if the
+//! spec is another. [`Encoder`](super::encode::Encoder) and [`upload`](super::upload::upload) work from the layout only, so
+//! that all files of a batch agree.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Tests of [`super`]: which tables fit, and what is told about those that do not.
+
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use arrow_array::Array;

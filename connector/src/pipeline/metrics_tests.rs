@@ -1,3 +1,5 @@
+//! Tests of [`super`]: statistics of data files, held against the rows.
+
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

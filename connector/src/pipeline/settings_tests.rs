@@ -1,3 +1,5 @@
+//! Tests of [`super`]: properties of the table and of the connector become writer settings.
+
 #![allow(clippy::unwrap_used)]
 
 use parquet::file::properties::EnabledStatistics;

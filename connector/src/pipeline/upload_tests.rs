@@ -1,3 +1,5 @@
+//! Tests of [`super`]: files in the store are those that were promised.
+
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use protocol::start::{LogRange, OnRecreated, start};
-use protocol::{Halt, Offset, Position};
+use protocol::{Halt, Offset, Position, Ranges};
 use rdkafka::consumer::Consumer;
 
 use super::batch::Accounts;
@@ -59,6 +59,23 @@ pub(crate) fn begin(
         begin.accounts.open(topic, id, *partition, &start);
     }
     Ok(begin)
+}
+
+/// Checks that the topics of a batch still are the ones it was read from. A topic that is deleted and made again between
+/// two fetches is read on at the old offset, without a word from the client.
+pub(crate) fn same_topics(
+    consumer: &TaskConsumer,
+    config: &ConnectorConfig,
+    ranges: &Ranges,
+) -> Result<(), AssignError> {
+    let names: BTreeSet<&str> = ranges.topics().keys().map(String::as_str).collect();
+    for (topic, found) in identities(consumer, config, &names)? {
+        let expected = ranges.topics().get(&topic).map_or("", |topic| topic.id.as_str());
+        if found != expected {
+            return Err(Halt::TopicRecreated { topic, expected: expected.to_owned(), found }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Identity of each topic: what the operator named, else Kafka's topic id. A broker without topic ids cannot tell a topic

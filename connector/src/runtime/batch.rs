@@ -1,4 +1,5 @@
-//! The open batch of a task: from which offsets it begins, how far it has got, what became of the records.
+//! The accounts of a task: for each assigned partition where the open batch begins, how far it has got, and what became
+//! of the records.
 //!
 //! Pure. Every assigned partition has an account; sealing turns the accounts that moved into [`Ranges`] and lets them
 //! begin again where they ended, so that ranges are adjacent by construction.
@@ -85,6 +86,17 @@ impl Accounts {
         Ok(())
     }
 
+    /// The consumer has got to this offset without a record; counts only for partitions that moved since the last seal,
+    /// so that markers alone make no commit.
+    pub(crate) fn reach(&mut self, topic: &str, partition: i32, next: i64) {
+        let account = self.topics.get_mut(topic).and_then(|topic| topic.partitions.get_mut(&partition));
+        if let (Some(account), Ok(next)) = (account, Offset::new(next))
+            && account.next > account.start
+        {
+            account.next = account.next.max(next);
+        }
+    }
+
     /// Records booked since the last seal.
     pub(crate) fn records(&self) -> u64 {
         self.topics.values().flat_map(|topic| topic.partitions.values()).map(|a| a.rows + a.rejects).sum()
@@ -135,6 +147,19 @@ mod tests {
         let second = accounts.seal().unwrap().unwrap();
         assert_eq!(Ranges::to_summary(&[&second]), r#"{"t":{"0":[9,10]}}"#);
         assert!(first.topics()["t"].partitions[&0].is_first() && !second.topics()["t"].partitions[&0].is_first());
+    }
+
+    #[test]
+    fn markers_behind_the_last_record_are_passed_with_it_and_make_no_batch_alone() {
+        let mut accounts = accounts();
+        accounts.reach("t", 1, 9);
+        assert_eq!(accounts.seal().unwrap(), None);
+        accounts.book("t", 0, 5, Became::Row).unwrap();
+        accounts.reach("t", 0, 7);
+        accounts.reach("t", 0, 6);
+        let sealed = accounts.seal().unwrap().unwrap();
+        assert_eq!(Ranges::to_summary(&[&sealed]), r#"{"t":{"0":[5,7]}}"#);
+        assert_eq!((sealed.counts().rows, sealed.counts().skipped), (1, 1));
     }
 
     #[test]

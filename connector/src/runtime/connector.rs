@@ -25,6 +25,9 @@ use crate::pipeline::settings::WriterSettings;
 /// How long a commit is tried before its task begins again from the table's position.
 const COMMIT_GIVE_UP: Duration = Duration::from_secs(120);
 
+/// How often a task starts again in quick succession before everything that tasks share is prepared anew.
+const TASK_LIVES: u32 = 5;
+
 /// Why the connector cannot start.
 enum Obstacle {
     /// It may go away by itself.
@@ -47,6 +50,14 @@ struct Shared {
     ticks_from: Instant,
 }
 
+/// How a task's keeper ended.
+enum KeeperEnd {
+    /// It was told to stop.
+    Stopped,
+    /// Starting the task again does not help; what all tasks share (credentials, table, committer) may be stale.
+    PrepareAgain,
+}
+
 /// Runs a connector until it is told to stop.
 pub(crate) async fn run(
     worker: Arc<WorkerConfig>,
@@ -55,9 +66,15 @@ pub(crate) async fn run(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut attempts = 0;
-    let (shared, committer) = loop {
-        match prepare(&worker, &config, &board, &stop).await {
-            Ok(prepared) => break prepared,
+    // A handle that is gone can no longer stop it: that is a stop, too.
+    while !*stop.borrow() && stop.has_changed().is_ok() {
+        let (stop_tasks, tasks_stopped) = watch::channel(false);
+        match prepare(&worker, &config, &board, &tasks_stopped).await {
+            Ok((shared, committer)) => {
+                attempts = 0;
+                board.connector(State::Running, None);
+                run_tasks(shared, committer, &stop_tasks, stop.clone()).await;
+            }
             Err(Obstacle::Lasting(why)) => {
                 tracing::error!(connector = config.name, why, "the connector cannot start");
                 board.connector(State::Failed, Some(why));
@@ -70,23 +87,44 @@ pub(crate) async fn run(
                 board.connector(State::Restarting, Some(why));
                 tokio::select! {
                     () = tokio::time::sleep(backoff(attempts)) => {}
-                    _ = stop.wait_for(|stop| *stop) => return,
+                    _ = stop.wait_for(|stop| *stop) => {}
                 }
             }
         }
-    };
-    board.connector(State::Running, None);
+    }
+    board.connector(State::Unassigned, None);
+}
+
+/// Runs all tasks until they are stopped, or until one finds that everything has to be prepared again.
+async fn run_tasks(
+    shared: Shared,
+    committer: tokio::task::JoinHandle<()>,
+    stop_tasks: &watch::Sender<bool>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut tasks = JoinSet::new();
-    for id in 0..config.tasks_max {
+    for id in 0..shared.config.tasks_max {
         tasks.spawn(keep_running(shared.clone(), id));
     }
     drop(shared);
-    while tasks.join_next().await.is_some() {}
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop), if !*stop_tasks.borrow() => { stop_tasks.send_replace(true); }
+            ended = tasks.join_next() => match ended {
+                None => break,
+                Some(Ok(KeeperEnd::Stopped)) => {}
+                Some(Ok(KeeperEnd::PrepareAgain)) => { stop_tasks.send_replace(true); }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a task's keeper ended in a panic");
+                    stop_tasks.send_replace(true);
+                }
+            }
+        }
+    }
     // All senders are gone now, so the committer ends after its last verdict.
     if let Err(error) = committer.await {
         tracing::error!(%error, "the committer ended in a panic");
     }
-    board.connector(State::Unassigned, None);
 }
 
 async fn prepare(
@@ -150,7 +188,7 @@ fn create_obstacle(error: &CreateError) -> Obstacle {
 }
 
 /// Runs a task, again and again while its errors are such that pass.
-async fn keep_running(mut shared: Shared, id: u32) {
+async fn keep_running(mut shared: Shared, id: u32) -> KeeperEnd {
     let mut attempts = 0;
     loop {
         shared.board.task(id, State::Running, None);
@@ -158,7 +196,7 @@ async fn keep_running(mut shared: Shared, id: u32) {
         let why = match run_once(&shared, id).await {
             TaskEnd::Stopped => {
                 shared.board.task(id, State::Unassigned, None);
-                return;
+                return KeeperEnd::Stopped;
             }
             TaskEnd::Halted(halt) => {
                 let code = halt.code();
@@ -174,15 +212,21 @@ async fn keep_running(mut shared: Shared, id: u32) {
                 // A failed task must not keep the committer waiting for batches that never come.
                 drop(shared.airport);
                 let _ = shared.stop.wait_for(|stop| *stop).await;
-                return;
+                return KeeperEnd::Stopped;
             }
             Ok(why) => {
                 attempts = if began.elapsed() > Duration::from_secs(60) { 1 } else { attempts + 1 };
                 tracing::warn!(connector = shared.config.name, task = id, attempts, why, "the task starts again");
                 shared.board.task(id, State::Restarting, Some(why));
+                if attempts >= TASK_LIVES || shared.airport.committer.is_closed() {
+                    return KeeperEnd::PrepareAgain;
+                }
                 tokio::select! {
                     () = tokio::time::sleep(backoff(attempts)) => {}
-                    _ = shared.stop.wait_for(|stop| *stop) => {}
+                    _ = shared.stop.wait_for(|stop| *stop) => {
+                        shared.board.task(id, State::Unassigned, None);
+                        return KeeperEnd::Stopped;
+                    }
                 }
             }
         }
@@ -191,14 +235,14 @@ async fn keep_running(mut shared: Shared, id: u32) {
 
 /// One life of a task, on a thread of its own: the Kafka client blocks.
 async fn run_once(shared: &Shared, id: u32) -> TaskEnd {
+    let dead_letters = match open_dead_letters(shared).await {
+        Ok(dead_letters) => dead_letters,
+        Err(why) => return TaskEnd::Retry(why),
+    };
     let settings = consumer_config(&shared.worker.bootstrap_servers, &shared.config, id);
     let consumer = match TaskConsumer::subscribe(&settings, &shared.config.topics) {
         Ok(consumer) => consumer,
         Err(error) => return TaskEnd::Failed(format!("kafka refuses the consumer's settings: {error}")),
-    };
-    let dead_letters = match open_dead_letters(shared).await {
-        Ok(dead_letters) => dead_letters,
-        Err(why) => return TaskEnd::Retry(why),
     };
     let parts = Parts {
         id,

@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use catalog_sync::commit::{Landed, Staged};
 use catalog_sync::storage::Store;
-use protocol::Ranges;
 use tokio::sync::{mpsc, oneshot};
 
 use super::committer::Request;
+use super::intake::SealedIntake;
 use crate::dead_letter::DeadLetters;
-use crate::pipeline::encode::Encoder;
 use crate::pipeline::layout::TableLayout;
 use crate::pipeline::upload::upload;
 
@@ -33,8 +32,7 @@ pub(crate) struct Airport {
 
 /// A sealed batch.
 pub(crate) struct Sealed {
-    pub(crate) ranges: Ranges,
-    pub(crate) encoder: Encoder,
+    pub(crate) batch: SealedIntake,
     pub(crate) dead_letters: Option<Arc<DeadLetters>>,
     pub(crate) task_id: u32,
 }
@@ -46,11 +44,11 @@ pub(crate) struct FlightError(pub(crate) String);
 
 /// Brings a sealed batch to its verdict.
 pub(crate) async fn fly(airport: Airport, sealed: Sealed) -> Result<Landed, FlightError> {
-    let Sealed { ranges, encoder, dead_letters, task_id } = sealed;
+    let Sealed { batch: SealedIntake { ranges, encoder, ledger }, dead_letters, task_id } = sealed;
     let encoded = tokio::task::spawn_blocking(move || {
         let files = encoder.finish().map_err(|error| FlightError(format!("cannot encode a batch: {error}")))?;
         if let Some(letters) = dead_letters {
-            letters.flush(DEAD_LETTERS_TIMEOUT).map_err(|error| FlightError(error.to_string()))?;
+            letters.flush(&ledger, DEAD_LETTERS_TIMEOUT).map_err(|error| FlightError(error.to_string()))?;
         }
         Ok(files)
     });

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   connector.rs   reaches catalog and store, makes the table, starts the tasks, starts them again after errors
-//!   task.rs        one consumer on one thread: poll -> decode -> route -> encode -> seal
+//!   task.rs        one consumer on one thread: poll, seal, rebalance, stop
+//!   intake.rs      the open batch: decode -> route -> encode, offsets booked
 //!   assignment.rs  where to begin reading, from the table's position
-//!   batch.rs       the open batch: which offsets, how many rows, how old
+//!   batch.rs       accounts of offsets: which were read, what became of them
 //!   flight.rs      a sealed batch on its way: finish files, flush dead letters, upload, commit
 //!   committer.rs   one committer for all tasks: what waits at the same time goes into one snapshot
 //!   status.rs      what the tasks say about themselves
@@ -17,6 +18,7 @@ mod batch;
 mod committer;
 mod connector;
 mod flight;
+mod intake;
 mod status;
 mod task;
 
@@ -30,7 +32,7 @@ use self::status::Board;
 pub use self::status::{ConnectorStatus, State, TaskStatus};
 use crate::config::{ConnectorConfig, WorkerConfig};
 
-/// A connector at work. Dropping it does not stop it; [`ConnectorHandle::stop`] does.
+/// A connector at work. [`ConnectorHandle::stop`] stops it and waits; when the last clone is dropped it stops by itself.
 #[derive(Debug, Clone)]
 pub struct ConnectorHandle {
     board: Arc<Board>,
@@ -61,14 +63,16 @@ impl ConnectorHandle {
         self.board.last_position()
     }
 
-    /// Flushes and commits what has been read, leaves the group, ends the tasks. Returns when all have ended; a second
-    /// call returns at once.
+    /// Flushes and commits what has been read, leaves the group, ends the tasks. Returns when all have ended, to every
+    /// caller. Cancellation-safe: whoever calls again goes on waiting.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
-        if let Some(main) = self.main.lock().await.take()
-            && let Err(error) = main.await
-        {
-            tracing::error!(%error, "the connector's main task ended in a panic");
+        let mut main = self.main.lock().await;
+        if let Some(running) = main.as_mut() {
+            if let Err(error) = running.await {
+                tracing::error!(%error, "the connector's main task ended in a panic");
+            }
+            *main = None;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A task: one consumer on a thread of its own, that reads, decodes, routes and encodes, and sends sealed batches off.
+//! A task: one consumer on a thread of its own, that fills the open batch ([`super::intake`]) and sends sealed ones off.
 //!
 //! One sealed batch is on its way while the next is filled; when that is full too, the partitions are paused and the
 //! group is not left. A task keeps nothing that matters: when anything is unclear, it drops what it holds and begins
@@ -16,29 +16,25 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use catalog_sync::catalog::{CatalogClient, backoff};
 use catalog_sync::commit::Landed;
 use iceberg::TableIdent;
-use protocol::flush::{Fill, FlushLimits};
+use protocol::flush::FlushLimits;
 use protocol::{Halt, Offset, Position};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
-use schemas::decode::ClickDecoder;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::assignment::{self, AssignError};
-use super::batch::{Accounts, Became};
+use super::batch::Accounts;
 use super::flight::{Airport, FlightError, Sealed, fly};
+use super::intake::{Intake, IntakeParts};
 use super::status::Board;
-use crate::config::{ConnectorConfig, Tolerance};
-use crate::dead_letter::{DeadLetters, Rejected};
+use crate::config::ConnectorConfig;
+use crate::dead_letter::DeadLetters;
 use crate::kafka::consumer::TaskConsumer;
 use crate::kafka::rebalance::{RebalanceEvent, TopicPartition};
-use crate::pipeline::encode::Encoder;
 use crate::pipeline::settings::WriterSettings;
 
-/// Rows that are decoded before they are routed to their partition keys: small enough to stay in the cache.
-const ROUTE_ROWS: usize = 4_096;
 /// Longest wait for a record, so that verdicts, rebalances and a stop are noticed.
 const POLL: Duration = Duration::from_millis(50);
 /// Records taken in one go before the other duties are looked at.
@@ -83,11 +79,7 @@ pub(crate) struct Task {
     parts: Parts,
     limits: FlushLimits,
     partitions: BTreeSet<TopicPartition>,
-    accounts: Accounts,
-    decoder: ClickDecoder,
-    encoder: Encoder,
-    /// Tick in which the first record of the open batch was read.
-    opened_in: Option<u128>,
+    intake: Intake,
     flight: Option<oneshot::Receiver<Verdict>>,
     paused: bool,
     fences: u32,
@@ -101,20 +93,15 @@ impl Task {
             records_max: flush.records_max,
             bytes_max: flush.bytes_max,
         };
-        let decoder = ClickDecoder::new(parts.config.decode.clone());
-        let encoder = Encoder::new(Arc::clone(&parts.airport.layout), parts.settings.clone());
-        Self {
-            parts,
-            limits,
-            partitions: BTreeSet::new(),
-            accounts: Accounts::default(),
-            decoder,
-            encoder,
-            opened_in: None,
-            flight: None,
-            paused: false,
-            fences: 0,
-        }
+        let intake = Intake::new(IntakeParts {
+            task_id: parts.id,
+            config: Arc::clone(&parts.config),
+            layout: Arc::clone(&parts.airport.layout),
+            settings: parts.settings.clone(),
+            dead_letters: parts.dead_letters.clone(),
+            ticks_from: parts.ticks_from,
+        });
+        Self { parts, limits, partitions: BTreeSet::new(), intake, flight: None, paused: false, fences: 0 }
     }
 
     /// Reads until told to stop, or until something ends it. Blocks; call it on a thread of its own.
@@ -139,10 +126,12 @@ impl Task {
         while let Some(event) = self.parts.consumer.next_event() {
             self.rebalance(event)?;
         }
-        if self.limits.seal(self.fill()).is_some() {
+        if self.limits.seal(self.intake.fill()).is_some() {
             if self.flight.is_none() {
                 self.seal()?;
-            } else if self.fill().bytes >= self.limits.bytes_max || self.fill().records >= self.limits.records_max {
+            } else if self.intake.fill().bytes >= self.limits.bytes_max
+                || self.intake.fill().records >= self.limits.records_max
+            {
                 self.pause()?;
             }
         }
@@ -151,59 +140,29 @@ impl Task {
 
     fn read(&mut self) -> Result<(), TaskEnd> {
         let now = now_micros();
-        let tick = self.tick();
         for burst in 0..POLL_BURST {
             let wait = if burst == 0 { POLL } else { Duration::ZERO };
             match self.parts.consumer.poll(wait) {
                 None => break,
-                Some(Ok(message)) => {
-                    let taken = take(&self.parts, &mut self.accounts, &mut self.decoder, &message, now)?;
-                    if taken && self.opened_in.is_none() {
-                        self.opened_in = Some(tick);
-                    }
-                }
+                Some(Ok(message)) => self.intake.take(&message, now)?,
                 Some(Err(error)) => return self.kafka_error(&error),
             }
-            if self.decoder.rows() >= ROUTE_ROWS {
-                self.route()?;
-            }
         }
         Ok(())
-    }
-
-    /// Rows from the decoder to the lanes of their partition keys.
-    fn route(&mut self) -> Result<(), TaskEnd> {
-        let failed = |error: String| TaskEnd::Retry(format!("cannot encode rows: {error}"));
-        let rows = self.decoder.finish();
-        for (key, rows) in schemas::partition::split(&rows).map_err(|error| failed(error.to_string()))? {
-            self.encoder.push(key, rows).map_err(|error| failed(error.to_string()))?;
-        }
-        Ok(())
-    }
-
-    fn fill(&self) -> Fill {
-        // Tasks seal on shared ticks, so that their batches meet in one snapshot; a batch is never older than a tick.
-        let due = self.opened_in.is_some_and(|opened| self.tick() > opened);
-        Fill {
-            age_ms: if due { self.limits.age_ms_max } else { 0 },
-            records: self.accounts.records(),
-            bytes: self.encoder.bytes().saturating_add(self.decoder.bytes() as u64),
-        }
-    }
-
-    fn tick(&self) -> u128 {
-        self.parts.ticks_from.elapsed().as_millis() / u128::from(self.limits.age_ms_max.max(1))
     }
 
     /// Closes the open batch and sends it off.
     fn seal(&mut self) -> Result<(), TaskEnd> {
-        self.route()?;
-        let fresh = Encoder::new(Arc::clone(&self.parts.airport.layout), self.parts.settings.clone());
-        let encoder = std::mem::replace(&mut self.encoder, fresh);
-        self.opened_in = None;
-        let sealed = self.accounts.seal().map_err(|error| TaskEnd::Retry(error.to_string()))?;
-        let Some(ranges) = sealed else { return Ok(()) };
-        let sealed = Sealed { ranges, encoder, dead_letters: self.parts.dead_letters.clone(), task_id: self.parts.id };
+        let reached = self.parts.consumer.client().position().map_err(|error| TaskEnd::Retry(error.to_string()))?;
+        for one in reached.elements() {
+            if let KafkaOffset::Offset(next) = one.offset() {
+                self.intake.reach(one.topic(), one.partition(), next);
+            }
+        }
+        let Some(batch) = self.intake.seal()? else { return Ok(()) };
+        // Asked after reading, so that the answer covers every record of the batch.
+        assignment::same_topics(&self.parts.consumer, &self.parts.config, &batch.ranges).map_err(assign_end)?;
+        let sealed = Sealed { batch, dead_letters: self.parts.dead_letters.clone(), task_id: self.parts.id };
         let (sender, verdict) = oneshot::channel();
         let airport = self.parts.airport.clone();
         self.parts.runtime.spawn(async move {
@@ -286,13 +245,9 @@ impl Task {
         }
         let position = self.load_position()?;
         let begun = assignment::begin(&self.parts.consumer, &self.parts.config, &position, &self.partitions);
-        let begin = match begun {
-            Ok(begin) => begin,
-            Err(AssignError::Halt(halt)) => return Err(TaskEnd::Halted(halt)),
-            Err(error @ AssignError::Kafka(_)) => return Err(TaskEnd::Retry(error.to_string())),
-        };
+        let begin = begun.map_err(assign_end)?;
         self.parts.board.position(position);
-        self.accounts = begin.accounts;
+        self.intake.restart(begin.accounts);
         self.assign(&begin.starts)
     }
 
@@ -313,7 +268,7 @@ impl Task {
     fn drain(&mut self) {
         let deadline = Instant::now() + self.parts.drain_for;
         for round in 0..2 {
-            if round == 1 && (self.accounts.records() == 0 || self.seal().is_err()) {
+            if round == 1 && self.seal().is_err() {
                 break;
             }
             let Some(flight) = self.flight.take() else { continue };
@@ -345,10 +300,7 @@ impl Task {
     }
 
     fn drop_batches(&mut self) {
-        self.accounts = Accounts::default();
-        self.decoder.finish();
-        self.encoder = Encoder::new(Arc::clone(&self.parts.airport.layout), self.parts.settings.clone());
-        self.opened_in = None;
+        self.intake.restart(Accounts::default());
         self.flight = None;
     }
 
@@ -373,13 +325,27 @@ impl Task {
         Ok(())
     }
 
-    /// What librdkafka reports instead of a record. It reconnects by itself; only what needs a decision ends the turn.
+    /// What librdkafka reports instead of a record. It reconnects by itself; the rest needs a decision.
     fn kafka_error(&mut self, error: &KafkaError) -> Result<(), TaskEnd> {
-        use RDKafkaErrorCode::{AutoOffsetReset, Fatal, OffsetOutOfRange};
+        use RDKafkaErrorCode::{
+            AutoOffsetReset, BadCompression, BadMessage, Fatal, GroupAuthorizationFailed, MessageSizeTooLarge,
+            NotImplemented, OffsetOutOfRange, TopicAuthorizationFailed,
+        };
         match error.rdkafka_error_code() {
             // Kafka does not have what we asked for: hold its log against the table, which says what kind of halt it is.
-            Some(OffsetOutOfRange | AutoOffsetReset) => self.begin(),
-            Some(Fatal) => Err(TaskEnd::Retry(format!("kafka client: {error}"))),
+            Some(OffsetOutOfRange | AutoOffsetReset) => {
+                self.fences = self.fences.saturating_add(1);
+                std::thread::sleep(backoff(self.fences));
+                self.begin()
+            }
+            // librdkafka goes on behind what it cannot read, and the hole would look like a transaction's; we must not.
+            Some(BadMessage | BadCompression | NotImplemented | MessageSizeTooLarge) => Err(TaskEnd::Failed(format!(
+                "kafka sent records that cannot be read, and nothing was skipped: {error}; \
+                 repair or replace the damaged log, then restart the connector"
+            ))),
+            Some(Fatal | TopicAuthorizationFailed | GroupAuthorizationFailed) => {
+                Err(TaskEnd::Retry(format!("kafka: {error}")))
+            }
             _ => {
                 tracing::warn!(task = self.parts.id, %error, "kafka");
                 Ok(())
@@ -388,48 +354,11 @@ impl Task {
     }
 }
 
-/// One record: a row in the decoder, or a dead letter. False if it is not ours to take.
-fn take(
-    parts: &Parts,
-    accounts: &mut Accounts,
-    decoder: &mut ClickDecoder,
-    message: &BorrowedMessage<'_>,
-    now: i64,
-) -> Result<bool, TaskEnd> {
-    let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-    if !accounts.expects(topic, partition, offset) {
-        return Ok(false);
+fn assign_end(error: AssignError) -> TaskEnd {
+    match error {
+        AssignError::Halt(halt) => TaskEnd::Halted(halt),
+        error @ AssignError::Kafka(_) => TaskEnd::Retry(error.to_string()),
     }
-    let became = match decoder.decode(message.payload(), now) {
-        Ok(()) => Became::Row,
-        Err(reject) if parts.config.errors.tolerance == Tolerance::None => {
-            return Err(TaskEnd::Failed(format!(
-                "record {topic}-{partition}@{offset} cannot become a row: {reject}; \
-                 set errors.tolerance=all and errors.deadletterqueue.topic.name to set such records aside"
-            )));
-        }
-        Err(reject) => {
-            if parts.config.errors.log {
-                tracing::warn!(topic, partition, offset, code = reject.code.as_str(), "a record cannot become a row");
-            }
-            if let Some(letters) = &parts.dead_letters {
-                let rejected = Rejected {
-                    topic,
-                    partition,
-                    offset,
-                    timestamp: message.timestamp().to_millis(),
-                    key: message.key(),
-                    value: message.payload(),
-                    reject: &reject,
-                    task_id: parts.id,
-                };
-                letters.send(&rejected).map_err(|error| TaskEnd::Retry(error.to_string()))?;
-            }
-            Became::Reject
-        }
-    };
-    accounts.book(topic, partition, offset, became).map_err(|error| TaskEnd::Retry(error.to_string()))?;
-    Ok(true)
 }
 
 /// Microseconds since 1970, the value of `ingestion_timestamp`.
