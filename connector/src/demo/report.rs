@@ -96,7 +96,7 @@ impl fmt::Display for Report {
         }
         write!(
             f,
-            "; {} distinct event ids; {} commits, {} data files, {:.1} s",
+            "; distinct event ids: {}; commits: {}; data files: {}; {:.1} s",
             count(self.distinct_event_ids),
             count(self.commits),
             count(self.data_files),
