@@ -79,14 +79,10 @@ pub async fn load_or_create(
         other => return Ok(other?),
     }
     client.ensure_namespace(ident.namespace()).await?;
-    let mut all = schemas::table::properties();
-    all.extend(properties.clone());
-    let request = json!({
-        "schema": schemas::table::iceberg_schema(),
-        "partition-spec": schemas::table::partition_spec(),
-        "write-order": schemas::table::sort_order(),
-        "properties": all,
-    });
+    let mut request = schemas::table::definition();
+    for (key, value) in properties {
+        request["properties"][key] = json!(value);
+    }
     let staged = match client.stage_table(ident, request).await {
         Ok(staged) => staged,
         Err(CatalogError::AlreadyExists { .. }) => return Ok(client.load_table(ident).await?),

@@ -30,28 +30,24 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Run(args) => {
-            let runtime =
-                tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-            let done = runtime.block_on(async { cli::run(args, stop_signal()?).await.map_err(anyhow::Error::from) });
-            // Connectors have ended or used up their time by now; a thread that still waits for a broker must not hold
-            // the process.
-            runtime.shutdown_background();
-            done
-        }
-        Command::Demo(args) => {
-            let runtime =
-                tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-            let done = runtime.block_on(async { Ok(connector::demo::run(&args, stop_signal()?).await?) });
-            runtime.shutdown_background();
-            done.map(|_| ())
-        }
+        Command::Run(args) => on_threads(async { cli::run(args, stop_signal()?).await.map_err(anyhow::Error::from) }),
+        Command::Demo(args) => on_threads(async { Ok(connector::demo::run(&args, stop_signal()?).await?) }).map(|_| ()),
         Command::Validate { file } => {
             let submission = cli::read_connector(&file)?;
             print(&format!("{}: {} is valid\n", file.display(), submission.name))
         }
         Command::ConfigDocs => print(&cli::config_docs()),
     }
+}
+
+/// Runs to the end on a runtime of its own.
+fn on_threads<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let done = runtime.block_on(work);
+    // Connectors have ended or used up their time by now; a thread that still waits for a broker must not hold the
+    // process.
+    runtime.shutdown_background();
+    done
 }
 
 /// A reader that went away (`| head`) is no error.

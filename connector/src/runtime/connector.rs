@@ -8,6 +8,7 @@ use catalog_sync::catalog::{CatalogClient, CatalogError, LoadedTable, backoff};
 use catalog_sync::commit::Committer;
 use catalog_sync::create::{CreateError, load_or_create};
 use iceberg::{NamespaceIdent, TableIdent};
+use protocol::Halt;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -28,7 +29,7 @@ const COMMIT_GIVE_UP: Duration = Duration::from_secs(120);
 /// How often a task starts again in quick succession before everything that tasks share is prepared anew.
 const TASK_LIVES: u32 = 5;
 
-/// Why the connector cannot start.
+/// Why the connector cannot start, or why a task ended.
 enum Obstacle {
     /// It may go away by itself.
     Passing(String),
@@ -135,12 +136,12 @@ async fn prepare(
 ) -> Result<(Shared, tokio::task::JoinHandle<()>), Obstacle> {
     let client = CatalogClient::connect(config.catalog.clone()).await.map_err(|error| catalog_obstacle(&error))?;
     let table = open_table(&client, config).await?;
-    let layout = TableLayout::for_events(table.metadata(), &config.decode.required)
-        .map_err(|halt| Obstacle::Lasting(format!("{}: {halt}", halt.code())))?;
+    let layout =
+        TableLayout::for_events(table.metadata(), &config.decode.required).map_err(|halt| halt_obstacle(&halt))?;
     let settings = WriterSettings::new(table.metadata().properties(), &config.write_props)
         .map_err(|error| Obstacle::Lasting(error.to_string()))?;
     let store = table.store(&config.catalog.storage).map_err(|error| Obstacle::Lasting(error.to_string()))?;
-    let facts = table.facts().map_err(|halt| Obstacle::Lasting(format!("{}: {halt}", halt.code())))?;
+    let facts = table.facts().map_err(|halt| halt_obstacle(&halt))?;
     board.position(facts.position);
     let committing = Committer::new(client.clone(), &table, store.clone(), config.name.clone(), COMMIT_GIVE_UP);
     let tasks = usize::try_from(config.tasks_max).unwrap_or(1);
@@ -183,6 +184,10 @@ fn catalog_obstacle(error: &CatalogError) -> Obstacle {
     }
 }
 
+fn halt_obstacle(halt: &Halt) -> Obstacle {
+    Obstacle::Lasting(format!("{}: {halt}", halt.code()))
+}
+
 fn create_obstacle(error: &CreateError) -> Obstacle {
     if error.is_transient() { Obstacle::Passing(error.to_string()) } else { Obstacle::Lasting(error.to_string()) }
 }
@@ -193,20 +198,20 @@ async fn keep_running(mut shared: Shared, id: u32) -> KeeperEnd {
     loop {
         shared.board.task(id, State::Running, None);
         let began = Instant::now();
-        let why = match run_once(&shared, id).await {
+        let obstacle = match run_once(&shared, id).await {
             TaskEnd::Stopped => {
                 shared.board.task(id, State::Unassigned, None);
                 return KeeperEnd::Stopped;
             }
             TaskEnd::Halted(halt) => {
                 let code = halt.code();
-                Err(format!("halted: {code}: {halt}; what to do: connector/docs/RUNBOOK.md#{code}"))
+                Obstacle::Lasting(format!("halted: {code}: {halt}; what to do: connector/docs/RUNBOOK.md#{code}"))
             }
-            TaskEnd::Failed(why) => Err(why),
-            TaskEnd::Retry(why) => Ok(why),
+            TaskEnd::Failed(why) => Obstacle::Lasting(why),
+            TaskEnd::Retry(why) => Obstacle::Passing(why),
         };
-        match why {
-            Err(why) => {
+        match obstacle {
+            Obstacle::Lasting(why) => {
                 tracing::error!(connector = shared.config.name, task = id, why, "the task stopped");
                 shared.board.task(id, State::Failed, Some(why));
                 // A failed task must not keep the committer waiting for batches that never come.
@@ -214,7 +219,7 @@ async fn keep_running(mut shared: Shared, id: u32) -> KeeperEnd {
                 let _ = shared.stop.wait_for(|stop| *stop).await;
                 return KeeperEnd::Stopped;
             }
-            Ok(why) => {
+            Obstacle::Passing(why) => {
                 attempts = if began.elapsed() > Duration::from_secs(60) { 1 } else { attempts + 1 };
                 tracing::warn!(connector = shared.config.name, task = id, attempts, why, "the task starts again");
                 shared.board.task(id, State::Restarting, Some(why));

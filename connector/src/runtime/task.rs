@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use catalog_sync::catalog::{CatalogClient, backoff};
 use catalog_sync::commit::Landed;
 use iceberg::TableIdent;
-use protocol::flush::FlushLimits;
+use protocol::flush::{FlushLimits, Seal};
 use protocol::{Halt, Offset, Position};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -126,14 +126,11 @@ impl Task {
         while let Some(event) = self.parts.consumer.next_event() {
             self.rebalance(event)?;
         }
-        if self.limits.seal(self.intake.fill()).is_some() {
-            if self.flight.is_none() {
-                self.seal()?;
-            } else if self.intake.fill().bytes >= self.limits.bytes_max
-                || self.intake.fill().records >= self.limits.records_max
-            {
-                self.pause()?;
-            }
+        match self.limits.seal(self.intake.fill()) {
+            Some(_) if self.flight.is_none() => self.seal()?,
+            Some(Seal::Bytes | Seal::Records) => self.pause()?,
+            // A batch that is only old goes on filling until the one before it has landed.
+            Some(Seal::Age) | None => {}
         }
         self.read()
     }
