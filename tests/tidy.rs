@@ -69,10 +69,12 @@ impl Text {
         Ok(all)
     }
 
-    /// A file of tests: those of the crate `it`, of `tests` folders, and modules kept beside the code.
+    /// A file of tests or benchmarks: those of the crate `it`, of `tests` and `benches` folders, and modules kept beside
+    /// the code.
     fn is_test(&self) -> bool {
         self.path.starts_with("tests/")
             || self.path.contains("/tests/")
+            || self.path.contains("/benches/")
             || self.path.ends_with("_tests.rs")
             || self.path.ends_with("/tests.rs")
             || self.path.ends_with("/testing.rs")

@@ -1,5 +1,4 @@
-//! The only commit loop of the project: load, decide, write manifests, POST once, and look again until it is known what
-//! became of every batch.
+//! The only commit loop of the project: it performs what `protocol::round` says, on the real catalog and object store.
 //!
 //! Rules (connector/docs/ARCHITECTURE.md): equality of position and batch start; `assert-table-uuid` and
 //! `assert-ref-snapshot-id`; position in summary and property; no transport retry; conflict and unknown are both
@@ -8,17 +7,20 @@
 //! Batches of several tasks that wait at the same time go into one snapshot. Called by the connector's committer.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use iceberg::TableIdent;
-use iceberg::spec::{DataFile, FormatVersion};
-use protocol::{CommitPlan, Decision, Halt, Position, Ranges, decide};
+use iceberg::spec::{DataFile, FormatVersion, NestedField, NestedFieldRef, PrimitiveType, Schema, Type};
+use iceberg_catalog_rest::CommitTableRequest;
+use protocol::round::{LoadFailure, Round, RoundEffect, RoundEvent};
+use protocol::{CommitPlan, Halt, Landed, Outcome, Proposal, Ranges};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::catalog::{CatalogClient, CatalogError, CommitOutcome, LoadedTable, backoff};
+use crate::catalog::{CatalogClient, CatalogError, LoadedTable, backoff};
 use crate::snapshot;
-use crate::storage::{StorageError, Store};
+use crate::storage::Store;
 
 /// Summary key of the offset ranges that a snapshot brought.
 pub const RANGES_KEY: &str = "kafka.ranges";
@@ -28,64 +30,25 @@ pub const REJECTS_KEY: &str = "kafka.rejects";
 pub const COMMIT_ID_KEY: &str = "kafka.commit-id";
 /// Summary key of the connector's name.
 pub const CONNECTOR_KEY: &str = "kafka.connector";
+/// Summary key of the halt that the connector was started again after, in the first snapshot since.
+pub const RESUMED_KEY: &str = "kafka.resumed-after";
+
+/// Number of lost races after which waits no longer grow: at most 800 ms, since every commit that passes meanwhile makes
+/// the next look longer.
+const CONTENDED_MAX: u32 = 3;
 
 /// Files that are written and that no snapshot refers to, with the offsets they come from.
 #[must_use]
 #[derive(Debug, Clone)]
 pub struct Staged {
-    /// The offsets.
-    pub ranges: Ranges,
+    /// The offsets, and when the files were begun.
+    pub proposal: Proposal,
     /// The files; none if all records were rejects.
     pub files: Vec<DataFile>,
+    /// The table's fields that the files hold, as they were when the files were begun.
+    pub fields: Arc<[NestedFieldRef]>,
     /// Partition spec that the files were written with.
     pub spec_id: i32,
-}
-
-/// What became of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Landed {
-    /// It is in the table, exactly once; the table's position as last seen.
-    Committed(Position),
-    /// It is not, and must not be sent again: somebody else moved the table. Go on from this position.
-    Fenced {
-        /// In what the batch and the table differ.
-        reason: String,
-        /// Where the table stands.
-        position: Position,
-    },
-    /// Nothing may be committed until somebody has looked.
-    Halt(Halt),
-    /// It could not be brought about in the time given. It may still land; begin again from the table's position.
-    Failed(CommitError),
-}
-
-/// Why a commit could not be brought about.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CommitError {
-    /// The catalog or the object store did not do its part, for longer than the limit.
-    #[error("gave up after {attempts} attempts: {last}")]
-    GaveUp {
-        /// Tries.
-        attempts: u32,
-        /// The last reason.
-        last: String,
-    },
-    /// The catalog refuses the commit as such.
-    #[error("the catalog refuses the commit: {0}")]
-    Refused(String),
-}
-
-impl From<CatalogError> for CommitError {
-    fn from(error: CatalogError) -> Self {
-        Self::Refused(error.to_string())
-    }
-}
-
-impl From<StorageError> for CommitError {
-    fn from(error: StorageError) -> Self {
-        Self::Refused(error.to_string())
-    }
 }
 
 /// Commits to one table.
@@ -97,14 +60,19 @@ pub struct Committer {
     store: Store,
     connector: String,
     give_up_after: Duration,
+    resumed_after: Untold,
 }
 
-/// How one attempt ended.
-enum Attempt {
-    /// Nothing is left to do, or the remaining batches can't be helped.
-    Settled,
-    /// Look again: what is left was neither seen in the table nor refused.
-    Again(String),
+/// The halt that a connector was started again after, until a snapshot has told it.
+pub type Untold = Arc<Mutex<Option<String>>>;
+
+/// What one load and one build left for the POST.
+#[derive(Debug, Default)]
+struct Attempt {
+    loaded: Option<LoadedTable>,
+    built: Option<(CommitTableRequest, i64)>,
+    files: usize,
+    offsets: u64,
 }
 
 impl Committer {
@@ -118,145 +86,176 @@ impl Committer {
         give_up_after: Duration,
     ) -> Self {
         let (ident, uuid) = (table.ident().clone(), table.metadata().uuid().to_string());
-        Self { client, ident, uuid, store, connector, give_up_after }
+        Self { client, ident, uuid, store, connector, give_up_after, resumed_after: Untold::default() }
+    }
+
+    /// Has the first snapshot tell which halt the connector was started again after; what was told is taken out.
+    #[must_use]
+    pub fn resumed_after(self, halt: Untold) -> Self {
+        Self { resumed_after: halt, ..self }
     }
 
     /// Brings the batches into the table; the answers are in their order. Not cancellation-safe: dropped in the middle,
     /// the outcome is unknown, and the table's position tells it.
     pub async fn commit(&self, staged: &[Staged]) -> Vec<Landed> {
-        let mut landed: Vec<Option<Landed>> = vec![None; staged.len()];
-        let began = Instant::now();
-        let mut attempts = 0;
+        let proposals = staged.iter().map(|batch| batch.proposal.clone()).collect();
+        let (mut round, mut effect) = Round::begin(self.uuid.clone(), proposals);
+        let (began, mut attempt) = (Instant::now(), Attempt::default());
         loop {
-            attempts += 1;
-            let last = match self.attempt(staged, &mut landed).await {
-                Ok(Attempt::Settled) => break,
-                Ok(Attempt::Again(why)) => why,
-                Err(error) => {
-                    settle_open(&mut landed, &Landed::Failed(error));
-                    break;
-                }
+            let event = match effect {
+                RoundEffect::Done(landed) => return landed,
+                RoundEffect::Load => self.load(staged, &round, &mut attempt).await,
+                RoundEffect::Build { plan, batches } => self.build(staged, &plan, &batches, &mut attempt).await,
+                RoundEffect::Post => self.post(&mut attempt).await,
+                RoundEffect::Wait { attempts, contended, last } => self.wait(began, attempts, contended, &last).await,
             };
-            if began.elapsed() >= self.give_up_after {
-                settle_open(&mut landed, &Landed::Failed(CommitError::GaveUp { attempts, last }));
-                break;
-            }
-            let wait = backoff(attempts);
-            tracing::warn!(table = %self.ident, attempts, ?wait, last, "commit not settled yet, looking again");
-            tokio::time::sleep(wait).await;
+            let (next, then) = round.step(event);
+            round = next;
+            // Every effect is answered by its own event, so there is a next one; if not, nothing is claimed.
+            effect =
+                then.unwrap_or_else(|| RoundEffect::Done(vec![Landed::Failed("no verdict".to_owned()); staged.len()]));
         }
-        let missing = || Landed::Failed(CommitError::GaveUp { attempts, last: "no verdict".to_owned() });
-        landed.into_iter().map(|verdict| verdict.unwrap_or_else(missing)).collect()
     }
 
-    /// One load, one decision, at most one POST.
-    async fn attempt(&self, staged: &[Staged], landed: &mut [Option<Landed>]) -> Result<Attempt, CommitError> {
+    async fn load(&self, staged: &[Staged], round: &Round, attempt: &mut Attempt) -> RoundEvent {
+        *attempt = Attempt::default();
         let loaded = match self.client.load_table(&self.ident).await {
             Ok(loaded) => loaded,
-            Err(error) if error.is_transient() => return Ok(Attempt::Again(error.to_string())),
-            Err(CatalogError::NotFound { .. }) => {
-                let halt = Halt::TableReplaced { expected: self.uuid.clone(), found: "none".to_owned() };
-                settle_open(landed, &Landed::Halt(halt));
-                return Ok(Attempt::Settled);
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return RoundEvent::Loaded(Err(failure(&error))),
         };
-        let open = open_batches(staged, landed);
-        let Some(plan) = self.settle(&loaded, &open, landed) else { return Ok(Attempt::Settled) };
-        // What the decision left open is what the plan contains.
-        let planned: Vec<&Staged> = open_batches(staged, landed).into_iter().map(|(_, batch)| batch).collect();
-        let files: Vec<DataFile> = planned.iter().flat_map(|batch| batch.files.iter().cloned()).collect();
-        let built = snapshot::append(&loaded, &self.store, &plan, &files, self.summary(&planned)).await;
-        let (commit, snapshot_id) = match built {
-            Ok(built) => built,
-            Err(error) => return Ok(Attempt::Again(format!("cannot write the snapshot's files: {error}"))),
-        };
-        match self.client.commit_once(&self.ident, &commit).await {
-            CommitOutcome::Committed => {
-                let (files, offsets) = (files.len(), planned.iter().map(|b| b.ranges.counts().offsets()).sum::<u64>());
-                tracing::info!(table = %self.ident, snapshot_id, files, offsets, "committed");
-                settle_open(landed, &Landed::Committed(plan.position().clone()));
-                Ok(Attempt::Settled)
+        let open: Vec<&Staged> = round.open().filter_map(|place| staged.get(place)).collect();
+        let facts = check_format(&loaded, &open).and_then(|()| loaded.facts());
+        let loaded = attempt.loaded.insert(loaded);
+        tracing::debug!(table = %self.ident, snapshot = ?loaded.metadata().current_snapshot_id(), "loaded");
+        RoundEvent::Loaded(facts.map_err(LoadFailure::Halt))
+    }
+
+    async fn build(
+        &self,
+        staged: &[Staged],
+        plan: &CommitPlan,
+        batches: &[usize],
+        attempt: &mut Attempt,
+    ) -> RoundEvent {
+        let Some(loaded) = &attempt.loaded else { return RoundEvent::Built(Err("nothing was loaded".to_owned())) };
+        let planned: Vec<&Staged> = batches.iter().filter_map(|&place| staged.get(place)).collect();
+        let files: Vec<&DataFile> = planned.iter().flat_map(|batch| &batch.files).collect();
+        attempt.files = files.len();
+        attempt.offsets = planned.iter().map(|batch| batch.proposal.ranges.counts().offsets()).sum();
+        match snapshot::append(loaded, &self.store, plan, &files, self.summary(&planned)).await {
+            Ok(built) => {
+                attempt.built = Some(built);
+                RoundEvent::Built(Ok(()))
             }
-            CommitOutcome::Conflict(said) | CommitOutcome::Unknown(said) => Ok(Attempt::Again(said)),
-            CommitOutcome::Refused(said) => Err(CommitError::Refused(said)),
+            Err(error) => RoundEvent::Built(Err(error.to_string())),
         }
     }
 
-    /// Gives a verdict to every batch that the table's facts already decide; the plan covers the others.
-    fn settle(
-        &self,
-        loaded: &LoadedTable,
-        open: &[(usize, &Staged)],
-        landed: &mut [Option<Landed>],
-    ) -> Option<CommitPlan> {
-        let facts = match check_format(loaded, open).and_then(|()| loaded.facts()) {
-            Ok(facts) => facts,
-            Err(halt) => {
-                settle_open(landed, &Landed::Halt(halt));
-                return None;
-            }
+    async fn post(&self, attempt: &mut Attempt) -> RoundEvent {
+        let (Some(loaded), Some((commit, snapshot_id))) = (&attempt.loaded, attempt.built.take()) else {
+            return RoundEvent::Answered(Outcome::Refused("nothing was built".to_owned()));
         };
-        let ranges: Vec<&Ranges> = open.iter().map(|(_, batch)| &batch.ranges).collect();
-        let (decisions, plan) = decide(&facts, &self.uuid, &ranges);
-        for (&(index, _), decision) in open.iter().zip(decisions) {
-            let verdict = match decision {
-                Decision::Commit => None,
-                Decision::AlreadyCommitted => Some(Landed::Committed(facts.position.clone())),
-                Decision::Fenced(reason) => Some(Landed::Fenced { reason, position: facts.position.clone() }),
-                Decision::Halt(halt) => Some(Landed::Halt(halt)),
-            };
-            if let Some(slot) = landed.get_mut(index) {
-                *slot = verdict;
-            }
+        let outcome = self.client.commit_on(loaded, &commit).await;
+        if outcome == Outcome::Committed {
+            self.told();
+            let (files, offsets) = (attempt.files, attempt.offsets);
+            tracing::info!(table = %self.ident, snapshot_id, files, offsets, "committed");
         }
-        plan
+        RoundEvent::Answered(outcome)
+    }
+
+    async fn wait(&self, began: Instant, attempts: u32, contended: bool, last: &str) -> RoundEvent {
+        if began.elapsed() >= self.give_up_after {
+            return RoundEvent::TimeUp;
+        }
+        let wait = backoff(if contended { attempts.min(CONTENDED_MAX) } else { attempts });
+        tracing::warn!(table = %self.ident, attempts, ?wait, last, "commit not settled yet, looking again");
+        tokio::time::sleep(wait).await;
+        RoundEvent::Waited
     }
 
     fn summary(&self, planned: &[&Staged]) -> BTreeMap<String, String> {
-        let ranges: Vec<&Ranges> = planned.iter().map(|batch| &batch.ranges).collect();
+        let ranges: Vec<&Ranges> = planned.iter().map(|batch| &batch.proposal.ranges).collect();
         let rejects: u64 = ranges.iter().map(|ranges| ranges.counts().rejects).sum();
-        BTreeMap::from([
+        let mut summary = BTreeMap::from([
             (RANGES_KEY.to_owned(), Ranges::to_summary(&ranges)),
             (REJECTS_KEY.to_owned(), rejects.to_string()),
-            (COMMIT_ID_KEY.to_owned(), Uuid::now_v7().to_string()),
             (CONNECTOR_KEY.to_owned(), self.connector.clone()),
-            ("engine-name".to_owned(), "clickstream-connector".to_owned()),
-            ("engine-version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ])
+        ]);
+        summary.extend(identity());
+        if let Some(halt) = self.resumed_after.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            summary.insert(RESUMED_KEY.to_owned(), halt);
+        }
+        summary
+    }
+
+    /// A snapshot has told which halt came before; the next ones need not.
+    fn told(&self) {
+        *self.resumed_after.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
-/// The batches that have no verdict yet, with their place.
-fn open_batches<'a>(staged: &'a [Staged], landed: &[Option<Landed>]) -> Vec<(usize, &'a Staged)> {
-    staged.iter().enumerate().filter(|(index, _)| matches!(landed.get(*index), Some(None))).collect()
+/// Summary entries by which every commit of this project can be told.
+pub(crate) fn identity() -> [(String, String); 3] {
+    [
+        (COMMIT_ID_KEY.to_owned(), Uuid::now_v7().to_string()),
+        ("engine-name".to_owned(), "clickstream-connector".to_owned()),
+        ("engine-version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ]
 }
 
-fn settle_open(landed: &mut [Option<Landed>], verdict: &Landed) {
-    for slot in landed.iter_mut().filter(|slot| slot.is_none()) {
-        *slot = Some(verdict.clone());
+fn failure(error: &CatalogError) -> LoadFailure {
+    match error {
+        error if error.is_transient() => LoadFailure::Passing(error.to_string()),
+        CatalogError::NotFound { .. } => LoadFailure::Gone,
+        error => LoadFailure::Refused(error.to_string()),
     }
 }
 
 /// A table whose format, columns or partition spec changed since the files were written cannot take them.
-fn check_format(loaded: &LoadedTable, open: &[(usize, &Staged)]) -> Result<(), Halt> {
+fn check_format(loaded: &LoadedTable, open: &[&Staged]) -> Result<(), Halt> {
     let metadata = loaded.metadata();
     if metadata.format_version() != FormatVersion::V2 {
         let text = format!("it has format version {}, this release writes version 2", metadata.format_version());
         return Err(Halt::SchemaIncompatible(text));
     }
-    let schema = metadata.current_schema();
-    let mut ids = open.iter().flat_map(|(_, batch)| &batch.files).flat_map(|file| file.value_counts().keys());
-    if let Some(id) = ids.find(|id| schema.field_by_id(**id).is_none()) {
-        let text = format!("the column with id {id} was dropped while the connector ran; restart the connector");
-        return Err(Halt::SchemaIncompatible(text));
+    let mut fields = open.iter().map(|batch| &batch.fields).collect::<Vec<_>>();
+    fields.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    if let Some(fault) = fields.iter().find_map(|fields| changed(metadata.current_schema(), fields)) {
+        return Err(Halt::SchemaIncompatible(format!("{fault} while the connector ran")));
     }
     let now = metadata.default_partition_spec_id();
-    match open.iter().find(|(_, batch)| batch.spec_id != now) {
-        Some((_, batch)) => {
+    match open.iter().find(|batch| batch.spec_id != now) {
+        Some(batch) => {
             let text = format!("the partition spec changed from {} to {now} while a batch was written", batch.spec_id);
             Err(Halt::SchemaIncompatible(text))
         }
         None => Ok(()),
     }
+}
+
+/// What keeps files that hold these fields out of a table with this schema; columns that came in addition do not.
+fn changed(now: &Schema, written: &[NestedFieldRef]) -> Option<String> {
+    // Readers widen by themselves.
+    let wider = |then: &Type, now: &Type| {
+        (then, now) == (&Type::Primitive(PrimitiveType::Int), &Type::Primitive(PrimitiveType::Long))
+    };
+    let lost = written.iter().find_map(|then| match now.field_by_id(then.id) {
+        None => Some(format!("column {} (id {}) was dropped", then.name, then.id)),
+        Some(now) if now.field_type != then.field_type && !wider(&then.field_type, &now.field_type) => {
+            Some(format!("column {} changed from {} to {}", then.name, then.field_type, now.field_type))
+        }
+        Some(now) if now.required && !then.required => {
+            Some(format!("column {} became required, but events may lack it", now.name))
+        }
+        Some(_) => None,
+    });
+    let unknown = |field: &&NestedFieldRef| {
+        let is_written = written.iter().any(|written| written.id == field.id);
+        field.required && field.initial_default.is_none() && !is_written
+    };
+    lost.or_else(|| {
+        let field: &NestedField = now.as_struct().fields().iter().find(unknown)?;
+        Some(format!("column {} was added as required, but no event has it", field.name))
+    })
 }

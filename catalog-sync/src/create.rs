@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use iceberg::TableIdent;
-use protocol::Position;
 use protocol::lineage::POSITION_KEY;
+use protocol::{Outcome, Position};
 use serde_json::{Value, json};
 
-use crate::catalog::{CatalogClient, CatalogError, CommitOutcome, LoadedTable};
+use crate::catalog::{CatalogClient, CatalogError, LoadedTable};
 use crate::snapshot::{self, Contents};
 use crate::storage::StorageError;
 
@@ -90,10 +90,10 @@ pub async fn load_or_create(
     };
     let commit = first_commit(client, &staged).await?;
     match client.commit_once(ident, &commit).await {
-        CommitOutcome::Committed => tracing::info!(table = %ident, "created the table"),
-        CommitOutcome::Conflict(said) => tracing::info!(table = %ident, said, "somebody else created the table"),
-        CommitOutcome::Unknown(said) => tracing::warn!(table = %ident, said, "the outcome of the creation is unknown"),
-        CommitOutcome::Refused(detail) => return Err(CreateError::Refused { table: ident.to_string(), detail }),
+        Outcome::Committed => tracing::info!(table = %ident, "created the table"),
+        Outcome::Conflict(said) => tracing::info!(table = %ident, said, "somebody else created the table"),
+        Outcome::Unknown(said) => tracing::warn!(table = %ident, said, "the outcome of the creation is unknown"),
+        Outcome::Refused(detail) => return Err(CreateError::Refused { table: ident.to_string(), detail }),
     }
     match client.load_table(ident).await {
         Err(CatalogError::NotFound { .. }) => Err(CreateError::Unsettled { table: ident.to_string() }),

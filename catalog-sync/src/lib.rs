@@ -6,6 +6,8 @@
 //!   create     a table together with its first snapshot
 //!   snapshot   data files -> manifest, manifest list, commit
 //!   commit     the only commit loop: load -> decide -> POST once -> look again
+//!   overrule   an operator's word against a halt, as a commit
+//!   rewrite/   many manifests become few, as a commit
 //!   embedded/  an Iceberg REST catalog in the process
 //!   verify/    proves a table complete
 //!   cli/       the commands
@@ -19,8 +21,10 @@ pub mod commit;
 pub mod create;
 pub mod embedded;
 pub mod manifest;
+pub mod overrule;
 pub mod print;
 pub mod query;
+pub mod rewrite;
 pub mod secret;
 mod snapshot;
 pub mod storage;

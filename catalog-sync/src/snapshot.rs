@@ -1,16 +1,16 @@
-//! From data files and a commit plan to one commit: manifest, manifest list, snapshot, updates and requirements.
+//! From data files and a commit plan to one commit: manifests, manifest list, snapshot, updates and requirements.
 //!
 //! The files written here belong to one attempt and carry its identifier in their names, so that a second attempt never
-//! writes over them. Called by [`crate::commit`] and, for the empty first snapshot, by [`crate::create`].
+//! writes over them. Called by [`crate::commit`], for the empty first snapshot by [`crate::create`], and for a snapshot of
+//! the same files in other manifests by [`crate::rewrite`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::Utc;
 use iceberg::spec::{
-    DataFile, MAIN_BRANCH, ManifestFile, ManifestListWriter, ManifestWriterBuilder, NullOrder, Operation, Snapshot,
-    SnapshotReference, SnapshotRetention, SnapshotSummaryCollector, SortDirection, SortField, SortOrder, Summary,
-    TableMetadata, Transform,
+    DataFile, MAIN_BRANCH, ManifestFile, ManifestListWriter, ManifestWriterBuilder, Operation, Snapshot,
+    SnapshotReference, SnapshotRetention, SnapshotSummaryCollector, Summary, TableMetadata,
 };
 use iceberg::{TableRequirement, TableUpdate};
 use iceberg_catalog_rest::CommitTableRequest;
@@ -31,6 +31,10 @@ const TOTALS: [(&str, &str, &str); 6] = [
     ("total-equality-deletes", "added-equality-deletes", "removed-equality-deletes"),
 ];
 
+/// Files of one manifest at most: some megabytes while it is made, whatever the commit holds; readers plan manifest by
+/// manifest.
+pub(crate) const MANIFEST_FILES: usize = 1_000;
+
 /// A snapshot that exists in the object store and that nobody refers to yet.
 pub(crate) struct NewSnapshot {
     pub(crate) snapshot: Snapshot,
@@ -40,7 +44,7 @@ pub(crate) struct NewSnapshot {
 /// What a new snapshot is made of.
 pub(crate) struct Contents<'a> {
     /// Files to add; may be none.
-    pub(crate) files: &'a [DataFile],
+    pub(crate) files: &'a [&'a DataFile],
     /// Its parent.
     pub(crate) parent: Option<i64>,
     /// Its sequence number.
@@ -49,34 +53,59 @@ pub(crate) struct Contents<'a> {
     pub(crate) summary: BTreeMap<String, String>,
 }
 
-/// Writes manifest and manifest list of an append, and makes the commit that adds it: the position goes into the
-/// summary and into the table property, and the base must still be the one that the plan was made on.
+/// Writes manifests and manifest list of an append, and makes the commit that adds it: the position goes into the
+/// summary and into the table property, and base, schema and partition spec must still be those that it was made on.
 pub(crate) async fn append(
     loaded: &LoadedTable,
     store: &Store,
     plan: &CommitPlan,
-    files: &[DataFile],
+    files: &[&DataFile],
     mut summary: BTreeMap<String, String>,
 ) -> iceberg::Result<(CommitTableRequest, i64)> {
     let position = plan.position().encode(plan.sequence_number());
     summary.insert(POSITION_KEY.to_owned(), position.clone());
     let contents = Contents { files, parent: plan.base(), sequence_number: plan.sequence_number(), summary };
     let new = write(loaded.metadata(), store, contents).await?;
-    let mut updates = vec![
+    Ok((request(loaded, plan, position, new.snapshot), new.snapshot_id))
+}
+
+/// Writes the manifest list of a snapshot that consists of these manifests and has the files of its base, and makes the
+/// commit that adds it. Position and requirements are as with [`append`]; totals are the base's.
+pub(crate) async fn replace(
+    loaded: &LoadedTable,
+    store: &Store,
+    plan: &CommitPlan,
+    (snapshot_id, manifests): (i64, Vec<ManifestFile>),
+    mut summary: BTreeMap<String, String>,
+) -> iceberg::Result<CommitTableRequest> {
+    let metadata = loaded.metadata();
+    let position = plan.position().encode(plan.sequence_number());
+    summary.insert(POSITION_KEY.to_owned(), position.clone());
+    let mut all: HashMap<String, String> = summary.into_iter().collect();
+    add_totals(&mut all, metadata.current_snapshot().map(|base| &base.summary().additional_properties));
+    let summary = Summary { operation: Operation::Replace, additional_properties: all };
+    let order = (plan.base(), plan.sequence_number());
+    let snapshot = seal(metadata, store, snapshot_id, order, manifests, summary).await?;
+    Ok(request(loaded, plan, position, snapshot))
+}
+
+/// The commit of a snapshot: position, base, schema and partition spec are told to the catalog.
+fn request(loaded: &LoadedTable, plan: &CommitPlan, position: String, snapshot: Snapshot) -> CommitTableRequest {
+    let snapshot_id = snapshot.snapshot_id();
+    let updates = vec![
         TableUpdate::SetProperties { updates: HashMap::from([(POSITION_KEY.to_owned(), position)]) },
-        TableUpdate::AddSnapshot { snapshot: new.snapshot },
-        main_branch(new.snapshot_id),
+        TableUpdate::AddSnapshot { snapshot },
+        main_branch(snapshot_id),
     ];
-    let mut requirements = vec![
-        TableRequirement::UuidMatch { uuid: loaded.metadata().uuid() },
+    let metadata = loaded.metadata();
+    let requirements = vec![
+        TableRequirement::UuidMatch { uuid: metadata.uuid() },
+        // Nessie makes the schema of a new snapshot the table's: a change made meanwhile would be undone.
+        TableRequirement::CurrentSchemaIdMatch { current_schema_id: metadata.current_schema_id() },
+        TableRequirement::DefaultSpecIdMatch { default_spec_id: metadata.default_partition_spec_id() },
         TableRequirement::RefSnapshotIdMatch { r#ref: MAIN_BRANCH.to_owned(), snapshot_id: plan.base() },
     ];
-    if plan.base().is_none() {
-        let (claim, require) = first_writer_claim(loaded.metadata());
-        updates.extend(claim);
-        requirements.push(require);
-    }
-    Ok((CommitTableRequest { identifier: Some(loaded.ident().clone()), requirements, updates }, new.snapshot_id))
+    CommitTableRequest { identifier: Some(loaded.ident().clone()), requirements, updates }
 }
 
 /// The update that makes a snapshot the current one.
@@ -87,31 +116,7 @@ pub(crate) fn main_branch(snapshot_id: i64) -> TableUpdate {
     }
 }
 
-/// For a table without a snapshot: a change that only one of two first writers can make.
-///
-/// Nessie before 0.101.1 accepts `assert-ref-snapshot-id: null` although the table has a snapshot by now, so that the
-/// second of two first writers replaces the first one's rows. It does check `assert-default-sort-order-id`; so the
-/// first snapshot comes together with a new default sort order, the one that compaction sorts by.
-fn first_writer_claim(metadata: &TableMetadata) -> (Vec<TableUpdate>, TableRequirement) {
-    let field = |name: &str| {
-        let source_id = metadata.current_schema().field_by_name(name)?.id;
-        Some(SortField {
-            source_id,
-            transform: Transform::Identity,
-            direction: SortDirection::Ascending,
-            null_order: NullOrder::First,
-        })
-    };
-    let by = |names: &[&str]| SortOrder { order_id: 1, fields: names.iter().filter_map(|name| field(name)).collect() };
-    let preferred = by(&["session_id", "event_timestamp"]);
-    let current = metadata.default_sort_order();
-    let sort_order = if current.fields == preferred.fields { by(&["event_timestamp"]) } else { preferred };
-    let updates =
-        vec![TableUpdate::AddSortOrder { sort_order }, TableUpdate::SetDefaultSortOrder { sort_order_id: -1 }];
-    (updates, TableRequirement::DefaultSortOrderIdMatch { default_sort_order_id: current.order_id })
-}
-
-/// Writes the manifest of the added files and the manifest list of a new snapshot.
+/// Writes the manifests of the added files and the manifest list of a new snapshot.
 pub(crate) async fn write(
     metadata: &TableMetadata,
     store: &Store,
@@ -124,43 +129,58 @@ pub(crate) async fn write(
         Some(snapshot) => crate::manifest::list(metadata, snapshot, &store.file_io()).await?,
         None => Vec::new(),
     };
-    if !contents.files.is_empty() {
-        manifests.push(write_manifest(metadata, store, snapshot_id, attempt, contents.files).await?);
+    for (number, files) in contents.files.chunks(MANIFEST_FILES).enumerate() {
+        let location = format!("{}/metadata/{attempt}-m{number}.avro", metadata.location());
+        manifests.push(write_manifest(metadata, store, snapshot_id, location, files).await?);
     }
-    let list = format!("{}/metadata/snap-{snapshot_id}-0-{attempt}.avro", metadata.location());
+    let summary = summarize(metadata, base.map(|snapshot| snapshot.summary()), &contents);
+    let summary = Summary { operation: Operation::Append, additional_properties: summary };
+    let order = (contents.parent, contents.sequence_number);
+    let snapshot = seal(metadata, store, snapshot_id, order, manifests, summary).await?;
+    Ok(NewSnapshot { snapshot, snapshot_id })
+}
+
+/// Writes the manifest list, under a name that no other attempt has. `order` is the parent and the sequence number.
+async fn seal(
+    metadata: &TableMetadata,
+    store: &Store,
+    snapshot_id: i64,
+    (parent, sequence_number): (Option<i64>, i64),
+    manifests: Vec<ManifestFile>,
+    summary: Summary,
+) -> iceberg::Result<Snapshot> {
+    let list = format!("{}/metadata/snap-{snapshot_id}-0-{}.avro", metadata.location(), Uuid::now_v7());
     let output = store.file_io().new_output(&list)?.writer().await?;
-    let mut writer = ManifestListWriter::v2(output, snapshot_id, contents.parent, contents.sequence_number);
+    let mut writer = ManifestListWriter::v2(output, snapshot_id, parent, sequence_number);
     writer.add_manifests(manifests.into_iter())?;
     writer.close().await?;
-    let summary = summarize(metadata, base.map(|snapshot| snapshot.summary()), &contents);
     let snapshot = Snapshot::builder()
         .with_snapshot_id(snapshot_id)
-        .with_parent_snapshot_id(contents.parent)
-        .with_sequence_number(contents.sequence_number)
+        .with_parent_snapshot_id(parent)
+        .with_sequence_number(sequence_number)
         // Clocks of several workers differ; snapshot time must not run backwards all the same.
         .with_timestamp_ms(Utc::now().timestamp_millis().max(metadata.last_updated_ms()))
         .with_manifest_list(list)
-        .with_summary(Summary { operation: Operation::Append, additional_properties: summary })
-        .with_schema_id(metadata.current_schema_id())
-        .build();
-    Ok(NewSnapshot { snapshot, snapshot_id })
+        .with_summary(summary)
+        .with_schema_id(metadata.current_schema_id());
+    Ok(snapshot.build())
 }
 
 async fn write_manifest(
     metadata: &TableMetadata,
     store: &Store,
     snapshot_id: i64,
-    attempt: Uuid,
-    files: &[DataFile],
+    location: String,
+    files: &[&DataFile],
 ) -> iceberg::Result<ManifestFile> {
     /// Inherited from the snapshot, by the specification.
     const SEQUENCE_NUMBER_INHERITED: i64 = -1;
-    let output = store.file_io().new_output(format!("{}/metadata/{attempt}-m0.avro", metadata.location()))?;
+    let output = store.file_io().new_output(location)?;
     let schema = Arc::clone(metadata.current_schema());
     let spec = metadata.default_partition_spec().as_ref().clone();
     let mut writer = ManifestWriterBuilder::new(output, Some(snapshot_id), schema, spec).build_v2_data();
     for file in files {
-        writer.add_file(file.clone(), SEQUENCE_NUMBER_INHERITED)?;
+        writer.add_file((*file).clone(), SEQUENCE_NUMBER_INHERITED)?;
     }
     writer.write_manifest_file().await
 }
@@ -193,7 +213,7 @@ fn add_totals(summary: &mut HashMap<String, String>, previous: Option<&HashMap<S
 }
 
 /// A random positive number that the table does not use yet.
-fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
+pub(crate) fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
     loop {
         let id = rand::random_range(1..=i64::MAX);
         if metadata.snapshot_by_id(id).is_none() {

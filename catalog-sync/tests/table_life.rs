@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use catalog_sync::catalog::{CatalogClient, CatalogConfig, LoadedTable, StorageConfig};
-use catalog_sync::commit::{Committer, Landed, Staged};
+use catalog_sync::commit::{Committer, Staged};
 use catalog_sync::create::load_or_create;
 use catalog_sync::embedded::{EmbeddedCatalog, EmbeddedOptions};
 use catalog_sync::storage::Store;
 use catalog_sync::verify::{Check, Report, VerifyOptions, verify};
 use iceberg::TableIdent;
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, Struct, Type};
-use protocol::{BatchRange, Offset, OffsetRange, Ranges, TopicRanges};
+use protocol::{BatchRange, Landed, Offset, OffsetRange, Outcome, Proposal, Ranges, TopicRanges};
 use serde_json::json;
 
 const FILE_BYTES: usize = 100;
@@ -89,11 +89,12 @@ impl World {
         let range = OffsetRange::new(Offset::new(start).unwrap(), Offset::new(end).unwrap()).unwrap();
         let first = loaded.facts().unwrap().position.next("clicks", partition).is_none();
         let part = BatchRange::new(range, first, range.width(), 0).unwrap();
-        let topic =
-            TopicRanges { id: "topic-id".into(), supersedes: None, partitions: BTreeMap::from([(partition, part)]) };
+        let topic = TopicRanges { id: "topic-id".into(), epoch: 0, partitions: BTreeMap::from([(partition, part)]) };
+        let ranges = Ranges::new(BTreeMap::from([("clicks".to_owned(), topic)])).unwrap();
         Staged {
-            ranges: Ranges::new(BTreeMap::from([("clicks".to_owned(), topic)])).unwrap(),
+            proposal: Proposal { ranges, sweep_epoch: String::new() },
             files: vec![data_file(loaded, location, range.width())],
+            fields: loaded.metadata().current_schema().as_struct().fields().into(),
             spec_id: loaded.metadata().default_partition_spec_id(),
         }
     }
@@ -188,8 +189,7 @@ async fn a_stale_batch_is_fenced_and_the_same_batch_again_is_committed_already()
     for (start, end) in [(0, 5), (5, 12), (11, 12)] {
         let stale = world.batch(&now, 0, start, end).await;
         let landed = commit_one(&committer, &stale).await;
-        let Landed::Fenced { position, .. } = landed else { panic!("{start}..{end}: {landed:?}") };
-        assert_eq!(position.next("clicks", 0), Some(Offset::new(10).unwrap()));
+        assert!(matches!(landed, Landed::Fenced(_)), "{start}..{end}: {landed:?}");
     }
     assert_eq!(world.load().await.metadata().current_snapshot_id(), snapshot, "nothing was committed");
     assert!(world.verify().await.complete);
@@ -222,7 +222,7 @@ async fn race(world: &World, table: &LoadedTable) {
     for task in tasks {
         match task.await.unwrap() {
             Landed::Committed(_) => won += 1,
-            Landed::Fenced { .. } => {}
+            Landed::Fenced(_) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -273,10 +273,35 @@ async fn two_batches_of_one_partition_in_one_commit_leave_a_range_that_covers_bo
     let (one, mut two) = (world.batch(&table, 0, 0, 10).await, world.batch(&table, 0, 10, 14).await);
     let range = OffsetRange::new(Offset::new(10).unwrap(), Offset::new(14).unwrap()).unwrap();
     let part = BatchRange::new(range, false, 4, 0).unwrap();
-    let topic = TopicRanges { id: "topic-id".into(), supersedes: None, partitions: BTreeMap::from([(0, part)]) };
-    two.ranges = Ranges::new(BTreeMap::from([("clicks".to_owned(), topic)])).unwrap();
+    let topic = TopicRanges { id: "topic-id".into(), epoch: 0, partitions: BTreeMap::from([(0, part)]) };
+    two.proposal.ranges = Ranges::new(BTreeMap::from([("clicks".to_owned(), topic)])).unwrap();
     let landed = world.committer(&table).commit(&[one, two]).await;
     assert!(landed.iter().all(|landed| matches!(landed, Landed::Committed(_))), "{landed:?}");
     let report = world.verify().await;
     assert!(report.complete, "{report:#?}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_a_day_behind_makes_no_snapshot_that_is_older_than_its_parent() {
+    let world = World::new().await;
+    let table = world.create().await;
+    let parent = table.metadata().current_snapshot().unwrap();
+    let later = table.metadata().last_updated_ms() + 86_400_000;
+    let foreign = json!({
+        "requirements": [{"type": "assert-ref-snapshot-id", "ref": "main", "snapshot-id": parent.snapshot_id()}],
+        "updates": [
+            {"action": "add-snapshot", "snapshot": {
+                "snapshot-id": 77, "parent-snapshot-id": parent.snapshot_id(), "timestamp-ms": later,
+                "sequence-number": table.metadata().last_sequence_number() + 1, "schema-id": 0,
+                "manifest-list": parent.manifest_list(), "summary": {"operation": "append"},
+            }},
+            {"action": "set-snapshot-ref", "ref-name": "main", "type": "branch", "snapshot-id": 77},
+        ],
+    });
+    assert_eq!(world.client.commit_once(&world.ident, &foreign).await, Outcome::Committed);
+    let batch = world.batch(&world.load().await, 0, 0, 10).await;
+    assert!(matches!(commit_one(&world.committer(&table), &batch).await, Landed::Committed(_)));
+    let now = world.load().await;
+    assert!(now.metadata().current_snapshot().unwrap().timestamp_ms() >= later);
+    assert!(world.verify().await.complete);
 }

@@ -9,6 +9,8 @@ source "$LOCAL_DIR/stack.env"
 
 SERVERS=(kafka minio nessie trino)
 ARTIFACTS=(kafka minio nessie trino trino-cli pyiceberg)
+# What only the benchmark wants: fetched when named.
+PEERS=(iceberg-sink spark)
 
 say() { printf '%s\n' "$*"; }
 
@@ -40,6 +42,8 @@ artifact_dir() {
         trino) say "$CLICKSTREAM_CACHE/trino-$TRINO_VERSION" ;;
         trino-cli) say "$CLICKSTREAM_CACHE/trino-cli-$TRINO_VERSION" ;;
         pyiceberg) say "$CLICKSTREAM_CACHE/pyiceberg-$PYICEBERG_VERSION" ;;
+        iceberg-sink) say "$CLICKSTREAM_CACHE/iceberg-sink-$ICEBERG_VERSION" ;;
+        spark) say "$CLICKSTREAM_CACHE/spark-$SPARK_VERSION" ;;
         *) die "unknown artefact '$1'" ;;
     esac
 }
@@ -116,7 +120,8 @@ export_config_env() {
     TRINO_HOST=127.0.0.1
     BROKER_CONTROLLER_QUORUM_VOTERS="1@127.0.0.1:$KAFKA_CONTROLLER_PORT"
     BROKER_LISTENERS="BROKER://127.0.0.1:$KAFKA_PORT,CONTROLLER://127.0.0.1:$KAFKA_CONTROLLER_PORT"
-    BROKER_ADVERTISED_LISTENERS="BROKER://127.0.0.1:$KAFKA_PORT"
+    BROKER_LISTENERS+=",HOST://127.0.0.1:$KAFKA_FAULTS_PORT"
+    BROKER_ADVERTISED_LISTENERS="BROKER://127.0.0.1:$KAFKA_PORT,HOST://127.0.0.1:$KAFKA_FAULTS_ADVERTISED_PORT"
     BROKER_LOG_DIRS=$(data_dir kafka)
     export S3_ENDPOINT CATALOG_HOST CATALOG_PORT CATALOG_MANAGEMENT_PORT CATALOG_DATA CATALOG_URI TRINO_HOST
     export BROKER_CONTROLLER_QUORUM_VOTERS BROKER_LISTENERS BROKER_ADVERTISED_LISTENERS BROKER_LOG_DIRS

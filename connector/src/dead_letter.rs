@@ -3,8 +3,10 @@
 //! Key and value go on as they came; the reason and the origin travel in headers with Kafka Connect's names, so that tools
 //! made for its dead letter queues work here. The task flushes before it commits the offsets of the batch: a record is in
 //! the table or in the dead letter topic, or its offset is not committed. A batch that is read again is sent again, so a
-//! dead letter may occur twice; its origin headers tell.
+//! dead letter may occur twice; its origin headers tell. One that is larger than its topic takes is cut ([`cut`]): it can
+//! neither be dropped nor stand in the way of all records behind it.
 
+mod cut;
 mod producer;
 
 use std::fmt;
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::message::{Header, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, ProducerContext};
 use schemas::reject::Reject;
 
@@ -115,12 +117,25 @@ pub struct Ledger {
     open: AtomicU64,
     lost: AtomicU64,
     first: Mutex<Option<String>>,
+    /// Refused by the broker for their size; open until they are sent again, shorter.
+    too_large: Mutex<Vec<OwnedMessage>>,
 }
+
+/// A record on its way to the producer.
+type Letter<'a> = BaseRecord<'a, [u8], [u8], Arc<Ledger>>;
 
 impl Ledger {
     fn fail(&self, reason: &dyn fmt::Display) {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| reason.to_string());
         self.lost.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn set_aside(&self, letter: OwnedMessage) {
+        self.too_large.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
+    }
+
+    fn take_too_large(&self) -> Option<OwnedMessage> {
+        self.too_large.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 }
 
@@ -143,6 +158,9 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, ledger: Arc<Ledger>) {
         if let Err((error, message)) = result {
+            if cut::is_too_large(error) && (message.key_len() > 0 || message.payload_len() > 0) {
+                return ledger.set_aside(message.detach());
+            }
             tracing::warn!(%error, topic = message.topic(), "a dead letter was not delivered");
             // Before it is no longer open, so that nobody sees it as delivered in between.
             ledger.fail(error);
@@ -177,40 +195,67 @@ impl DeadLetters {
     }
 
     /// Takes a record over and books it in the batch's ledger. Returns at once unless the queue is full; then it waits
-    /// until there is room, or until a delivery of this batch has failed.
+    /// until there is room, or until a delivery of this batch has failed. What is too large is cut.
     ///
     /// # Errors
     /// If the producer refuses the record, or has given up on one of this batch.
     pub fn send(&self, ledger: &Arc<Ledger>, rejected: &Rejected<'_>) -> Result<(), DeadLetterError> {
-        let mut record = BaseRecord::<[u8], [u8], Arc<Ledger>>::with_opaque_to(&self.topic, Arc::clone(ledger))
-            .headers(self.headers(rejected));
-        record.key = rejected.key;
-        record.payload = rejected.value;
-        record.timestamp = rejected.timestamp;
+        let mut letter = Letter::with_opaque_to(&self.topic, Arc::clone(ledger)).headers(self.headers(rejected));
+        letter.key = rejected.key;
+        letter.payload = rejected.value;
+        letter.timestamp = rejected.timestamp;
+        let origin = || format!("{}-{} offset {}", rejected.topic, rejected.partition, rejected.offset);
         // Before the producer has it: its acknowledgement may come at once.
         ledger.open.fetch_add(1, Ordering::AcqRel);
-        loop {
-            match self.producer.send(record) {
+        self.hand_over(ledger, letter, &origin)?;
+        self.send_cut(ledger)
+    }
+
+    /// Sends what the broker refused for its size again, shorter.
+    fn send_cut(&self, ledger: &Arc<Ledger>) -> Result<(), DeadLetterError> {
+        while let Some(refused) = ledger.take_too_large() {
+            let mut letter = Letter::with_opaque_to(&self.topic, Arc::clone(ledger));
+            letter.key = refused.key();
+            letter.payload = refused.payload();
+            letter.timestamp = refused.timestamp().to_millis();
+            letter.headers = refused.headers().cloned();
+            cut::halve(&mut letter);
+            self.hand_over(ledger, letter, &|| "a record that was cut".to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// Gives a letter, which the ledger counts as open, to the producer; it is open no longer if that fails.
+    fn hand_over(
+        &self,
+        ledger: &Ledger,
+        mut letter: Letter<'_>,
+        origin: &dyn Fn() -> String,
+    ) -> Result<(), DeadLetterError> {
+        let error = loop {
+            match self.producer.send(letter) {
                 Ok(()) => {
                     self.producer.poll(Duration::ZERO);
                     return Ok(());
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
                     if let Err(error) = self.delivered(ledger) {
-                        ledger.open.fetch_sub(1, Ordering::AcqRel);
-                        return Err(error);
+                        break error;
                     }
-                    record = unsent;
+                    letter = unsent;
                     self.producer.poll(FULL_QUEUE_POLL);
                 }
-                Err((source, _)) => {
-                    ledger.open.fetch_sub(1, Ordering::AcqRel);
-                    let origin = format!("{}-{} offset {}", rejected.topic, rejected.partition, rejected.offset);
-                    let source = Box::new(source);
-                    return Err(DeadLetterError::Send { topic: self.topic.clone(), origin, source });
+                Err((source, mut unsent)) => {
+                    if !(cut::is_too_large(&source) && cut::halve(&mut unsent)) {
+                        let source = Box::new(source);
+                        break DeadLetterError::Send { topic: self.topic.clone(), origin: origin(), source };
+                    }
+                    letter = unsent;
                 }
             }
-        }
+        };
+        ledger.open.fetch_sub(1, Ordering::AcqRel);
+        Err(error)
     }
 
     /// Waits until every record of the batch is acknowledged by all replicas. Only then may the batch be committed.
@@ -218,10 +263,11 @@ impl DeadLetters {
     /// # Errors
     /// [`DeadLetterError::Undelivered`] if a record of this batch was given up, [`DeadLetterError::Waiting`] after
     /// `timeout`. The batch must be dropped.
-    pub fn flush(&self, ledger: &Ledger, timeout: Duration) -> Result<(), DeadLetterError> {
+    pub fn flush(&self, ledger: &Arc<Ledger>, timeout: Duration) -> Result<(), DeadLetterError> {
         let until = Instant::now() + timeout;
         while ledger.open.load(Ordering::Acquire) > 0 && Instant::now() < until {
             self.producer.poll(FLUSH_POLL);
+            self.send_cut(ledger)?;
         }
         self.delivered(ledger)?;
         match ledger.open.load(Ordering::Acquire) {

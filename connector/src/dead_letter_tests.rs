@@ -31,6 +31,12 @@ fn open(bootstrap: &str, context_headers: bool) -> DeadLetters {
     DeadLetters::new(bootstrap, &config(context_headers)).unwrap().unwrap()
 }
 
+fn open_with_context(bootstrap: &str, config: &ConnectorConfig) -> DeadLetters {
+    let mut config = config.clone();
+    config.errors.context_headers = true;
+    DeadLetters::new(bootstrap, &config).unwrap().unwrap()
+}
+
 fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     MockCluster::new(1).unwrap()
 }
@@ -150,7 +156,8 @@ fn a_failed_delivery_fails_the_flush_of_its_own_batch_and_of_no_other() {
     let letters = DeadLetters::new(&bootstrap, &config).unwrap().unwrap();
     let ledger = Arc::new(Ledger::default());
     let reject = reject();
-    let refused = letters.send(&ledger, &rejected(0, Some(&[b'x'; 4000]), &reject)).unwrap_err();
+    let long = Reject { detail: "d".repeat(4000), ..reject.clone() };
+    let refused = open_with_context(&bootstrap, &config).send(&ledger, &rejected(0, Some(b"x"), &long)).unwrap_err();
     assert!(refused.to_string().starts_with("cannot send clicks-3 offset 0 to dead letter topic clicks-dead"));
 
     let refusal = rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD;
@@ -162,6 +169,37 @@ fn a_failed_delivery_fails_the_flush_of_its_own_batch_and_of_no_other() {
     letters.flush(&next, TIMEOUT).unwrap();
     // The failure stays with its batch, whoever flushes in between.
     assert!(matches!(letters.flush(&ledger, TIMEOUT), Err(DeadLetterError::Undelivered { count: 1, .. })));
+}
+
+#[test]
+fn what_is_too_large_for_the_producer_or_the_broker_is_cut_and_tells_its_size() {
+    let cluster = cluster();
+    let bootstrap = cluster.bootstrap_servers();
+    let mut config = config(false);
+    config.producer_overrides.insert("message.max.bytes".to_owned(), Secret::new("4000"));
+    let letters = DeadLetters::new(&bootstrap, &config).unwrap().unwrap();
+    let ledger = Arc::new(Ledger::default());
+    let (reject, value) = (reject(), vec![b'x'; 10_000]);
+    // 10,000 and 5,000 are refused by the producer; the broker refuses a batch of one, so 2,500 is not enough either.
+    let refusal = rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+    cluster.request_errors(rdkafka::types::RDKafkaApiKey::Produce, &[refusal]);
+    letters.send(&ledger, &rejected(0, Some(&value), &reject)).unwrap();
+    letters.flush(&ledger, TIMEOUT).unwrap();
+    let large_key = Rejected { key: Some(&value), ..rejected(1, Some(b"v"), &reject) };
+    letters.send(&ledger, &large_key).unwrap();
+    letters.flush(&ledger, TIMEOUT).unwrap();
+    letters.send(&ledger, &rejected(2, Some(b"small"), &reject)).unwrap();
+    letters.flush(&ledger, TIMEOUT).unwrap();
+
+    let mut found = read(&bootstrap, TOPIC, 3, |message| {
+        let header = |key: &str| headers(message).get(key).cloned();
+        let sizes = (message.key().unwrap().len(), message.payload().unwrap().len());
+        (sizes, header("clickstream.key.bytes"), header("clickstream.value.bytes"))
+    });
+    let told = Some("10000".to_owned());
+    // The topic has several partitions, which come in any order.
+    found.sort_unstable();
+    assert_eq!(found, [((2, 5), None, None), ((2, 1_250), None, told.clone()), ((2_500, 1), told, None)]);
 }
 
 #[test]

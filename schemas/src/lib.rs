@@ -6,8 +6,8 @@
 //! [`reject`] with a stable code; there is no third way, and nothing is ever turned into NULL in silence.
 //!
 //! This crate is pure: no clock, no input or output, no threads. The ingestion time is an argument. The connector calls
-//! [`decode`] and [`partition`] for each batch, `catalog-sync` reads [`table`] to create the table, and the event generator
-//! writes [`click::ClickEvent`]s.
+//! [`decode`] for each record and [`partition`] for each row, `catalog-sync` reads [`table`] to create the table, and the
+//! event generator writes [`click::ClickEvent`]s.
 
 pub mod click;
 pub mod decode;

@@ -1,32 +1,8 @@
-//! Splitting, and the day transform against the vectors of the Iceberg specification.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-use std::sync::Arc;
-
-use arrow_array::{StringArray, TimestampMicrosecondArray};
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
+//! The day transform against the vectors of the Iceberg specification, and paths.
 
 use super::*;
 
 const DAY: i64 = time::MICROS_PER_DAY;
-
-fn batch(rows: &[(Option<i64>, Option<&str>)]) -> RecordBatch {
-    let zone = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
-    let schema = Schema::new(vec![
-        Field::new("event_timestamp", zone, true),
-        Field::new("event_type", DataType::Utf8, true),
-        Field::new("row", DataType::Utf8, true),
-    ]);
-    let times: TimestampMicrosecondArray = rows.iter().map(|row| row.0).collect();
-    let types: StringArray = rows.iter().map(|row| row.1).collect();
-    let numbers: StringArray = (0..rows.len()).map(|row| Some(row.to_string())).collect();
-    let columns: Vec<ArrayRef> = vec![Arc::new(times.with_timezone("+00:00")), Arc::new(types), Arc::new(numbers)];
-    RecordBatch::try_new(Arc::new(schema), columns).unwrap()
-}
-
-fn rows_of(batch: &RecordBatch) -> Vec<&str> {
-    batch.column(2).as_string::<i32>().iter().map(Option::unwrap).collect()
-}
 
 #[test]
 fn day_transform_agrees_with_the_iceberg_specification() {
@@ -40,47 +16,6 @@ fn day_transform_agrees_with_the_iceberg_specification() {
     assert_eq!(day_of(-DAY - 1), -2);
     assert_eq!(day_of(i64::MAX), 106_751_991);
     assert_eq!(day_of(i64::MIN), -106_751_992);
-}
-
-#[test]
-fn rows_keep_their_order_inside_keys_that_come_sorted() {
-    let batch = batch(&[
-        (Some(DAY), Some("scroll")),
-        (Some(0), Some("click")),
-        (Some(DAY + 5), Some("click")),
-        (Some(DAY + 1), Some("scroll")),
-        (Some(-1), Some("purchase")),
-        (Some(1), Some("click")),
-        (Some(DAY), Some("scroll")),
-    ]);
-    let parts = split(&batch).unwrap();
-    let seen: Vec<_> = parts.iter().map(|(key, rows)| (key.day, key.event_type.as_str(), rows_of(rows))).collect();
-    let expected = [
-        (-1, "purchase", vec!["4"]),
-        (0, "click", vec!["1", "5"]),
-        (1, "click", vec!["2"]),
-        (1, "scroll", vec!["0", "3", "6"]),
-    ];
-    assert_eq!(seen, expected);
-    assert!(parts.iter().all(|(_, rows)| rows.schema() == batch.schema()));
-}
-
-#[test]
-fn a_batch_of_one_partition_comes_back_unchanged_and_an_empty_one_has_none() {
-    let one = batch(&[(Some(3), Some("click")), (Some(4), Some("click"))]);
-    let parts = split(&one).unwrap();
-    assert_eq!(parts, [(PartitionKey { day: 0, event_type: "click".into() }, one)]);
-    assert_eq!(split(&batch(&[])).unwrap(), []);
-}
-
-#[test]
-fn a_row_without_a_partition_is_an_error_that_names_the_column() {
-    let error = split(&batch(&[(Some(0), Some("click")), (None, Some("click"))])).unwrap_err().to_string();
-    assert!(error.contains("event_timestamp is NULL in 1 of 2 rows"), "{error}");
-    let error = split(&batch(&[(Some(0), None)])).unwrap_err().to_string();
-    assert!(error.contains("event_type is NULL in 1 of 1 rows"), "{error}");
-    let error = split(&batch(&[]).project(&[0, 2]).unwrap()).unwrap_err().to_string();
-    assert!(error.contains("no column event_type"), "{error}");
 }
 
 #[test]

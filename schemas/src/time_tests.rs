@@ -98,6 +98,40 @@ fn other_forms_are_refused() {
 }
 
 #[test]
+fn the_usual_form_is_read_as_any_other_or_left_to_it() {
+    let mut usual = 0;
+    let mut compare = |bytes: &[u8]| {
+        if let Some(micros) = usual_form(bytes) {
+            assert_eq!(any_form(bytes), Some(micros), "{}", String::from_utf8_lossy(bytes));
+            usual += 1;
+        }
+    };
+    let whole = b"2024-02-29T09:18:07.123456Z";
+    let others = b"0123456789-:.TtZz +\0\x2f\x3a\xff";
+    for length in 0..=whole.len() {
+        for zone in [&b""[..], b"Z"] {
+            let text = [&whole[..length], zone].concat();
+            compare(&text);
+            for (first, byte) in (0..text.len()).flat_map(|at| others.map(|byte| (at, byte))) {
+                let mut damaged = text.clone();
+                damaged[first] = byte;
+                compare(&damaged);
+                for second in first + 1..text.len().min(first + 3) {
+                    for byte in others {
+                        damaged[second] = *byte;
+                        compare(&damaged);
+                    }
+                    damaged[second] = text[second];
+                }
+            }
+        }
+    }
+    assert!(usual > 20_000, "{usual} of the usual form");
+    assert_eq!(usual_form(b"2026-03-03T12:00:00."), any_form(b"2026-03-03T12:00:00."));
+    assert_eq!(usual_form(b"2026-03-03T12:00:00.000001Z"), Some(NOON_MARCH_3 + 1));
+}
+
+#[test]
 fn epoch_milliseconds_are_exact_and_cut_downwards() {
     let table: &[(&str, Option<i64>)] = &[
         ("0", Some(0)),

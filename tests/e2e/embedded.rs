@@ -4,18 +4,16 @@
 //! embedded catalog is one that others can read. Method: the report is held against PyIceberg through
 //! `catalog-sync serve`.
 
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use it::embedded::Embedded;
 use it::stack::Stack;
-use it::wait::{Look, say, until};
-use it::worker::free_port;
+use it::wait::say;
 use it::{program, pyiceberg};
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 const EVENTS: u64 = 10_000;
 
@@ -37,9 +35,9 @@ async fn the_demo_counts_right_goes_on_and_is_read_by_pyiceberg() -> Result<()> 
         ensure!(figure("commits")? > 0 && figure("data_files")? > 0, "run {run}: {report}");
         ensure!(report["seconds"].as_f64().is_some_and(|seconds| seconds < 60.0), "run {run}: {report}");
     }
-    let (mut server, uri) = serve(dir.path()).await?;
-    let found = pyiceberg::read_from(&stack, &json!({"uri": uri}), "analytics.clickstream").await;
-    server.kill().await?;
+    let served = Embedded::serve(dir.path(), None).await?;
+    let found = pyiceberg::read_from(&stack, &json!({"uri": served.uri}), "analytics.clickstream").await;
+    served.kill().await?;
     let found = found?;
     say(format!("pyiceberg reads the demo's table: {} rows, {} distinct", found.rows, found.distinct));
     ensure!((found.rows, found.distinct) == (rows, rows), "pyiceberg found {found:?}");
@@ -51,25 +49,4 @@ async fn demo(dir: &Path) -> Result<Value> {
     let mut command = Command::new(program::path("connector")?);
     command.args(["demo", "--events", &EVENTS.to_string(), "--once", "--json", "--dir"]).arg(dir);
     program::run(&mut command, Duration::from_secs(180)).await?.json()
-}
-
-/// Serves the catalog that the demo has left behind.
-async fn serve(dir: &Path) -> Result<(Child, String)> {
-    let address = format!("127.0.0.1:{}", free_port()?);
-    let mut server = Command::new(program::path("catalog-sync")?)
-        .args(["serve", "--listen", &address, "--dir"])
-        .arg(dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .context("start catalog-sync serve")?;
-    until("the embedded catalog listens", Duration::from_secs(20), async || {
-        if let Some(status) = server.try_wait()? {
-            bail!("catalog-sync serve ended with {status}");
-        }
-        Ok(Look::holds(TcpStream::connect(&address).is_ok(), "no connection"))
-    })
-    .await?;
-    Ok((server, format!("http://{address}")))
 }

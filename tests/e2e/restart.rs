@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use it::events::{Plan, Sent};
+use it::events::Plan;
+use it::steady::Steady;
 use it::trial::Trial;
 use it::wait::say;
-use tokio::sync::mpsc;
 
 /// Milliseconds after a commit at which the worker is killed: just after it, while the next batch fills, about when the
 /// next commit is under way (the interval is 1,000), and while the one after that is.
@@ -19,7 +19,7 @@ const MOMENTS_MS: [u64; 5] = [0, 350, 900, 1_050, 2_100];
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_odd_moments_loses_nothing_and_repeats_nothing() -> Result<()> {
     let trial = Trial::begin("restart", &[3]).await?;
-    let (producer, mut produced) = produce_steadily(&trial);
+    let producer = Steady::begin(&trial.kafka, &trial.topics[0], 500, 100);
 
     let worker = trial.worker().await?;
     worker.register(&trial.registration(&[])?).await?;
@@ -49,11 +49,7 @@ async fn a_worker_killed_at_odd_moments_loses_nothing_and_repeats_nothing() -> R
     say(format!("ended by SIGTERM with {status}, at {} offsets", trial.counts().await?.offsets()));
 
     let worker = trial.worker().await?;
-    producer.abort();
-    let mut sent = Sent::default();
-    while let Some(account) = produced.recv().await {
-        sent.add(account);
-    }
+    let mut sent = producer.stop().await?;
     let last = Plan { malformed_every: 100, ..Plan::events(9_999, 5_000) };
     sent.add(tokio::task::block_in_place(|| last.produce(&trial.kafka, &trial.topics[0]))?);
     trial.ingested().await?;
@@ -64,25 +60,4 @@ async fn a_worker_killed_at_odd_moments_loses_nothing_and_repeats_nothing() -> R
     let status = worker.terminate().await?;
     ensure!(status.success(), "an idle worker ended with {status} after SIGTERM");
     Ok(())
-}
-
-/// Produces a little, account by account, until it is stopped; what was not accounted for was not produced.
-fn produce_steadily(trial: &Trial) -> (tokio::task::JoinHandle<()>, mpsc::UnboundedReceiver<Sent>) {
-    let (sender, accounts) = mpsc::unbounded_channel();
-    let (kafka, topic) = (trial.kafka.clone(), trial.topics[0].clone());
-    let producer = tokio::spawn(async move {
-        for seed in 100.. {
-            // Not to be broken off between producing and accounting: the abort takes effect at the next await.
-            let plan = Plan { malformed_every: 100, ..Plan::events(seed, 500) };
-            match tokio::task::block_in_place(|| plan.produce(&kafka, &topic)) {
-                Ok(account) if sender.send(account.clone()).is_ok() => {}
-                other => {
-                    say(format!("the producer ended: {other:?}"));
-                    return;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    });
-    (producer, accounts)
 }

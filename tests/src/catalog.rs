@@ -32,6 +32,8 @@ impl Catalog {
         let config: Value = config.json().await?;
         let prefix = ["overrides", "defaults"].iter().find_map(|part| config[part]["prefix"].as_str());
         let prefix = prefix.map(|prefix| format!("/{prefix}")).unwrap_or_default();
+        // Nessie takes a branch in the address of its configuration only.
+        let uri = config["overrides"]["uri"].as_str().unwrap_or(uri).trim_end_matches('/');
         Ok(Self { http, base: format!("{uri}/v1{prefix}") })
     }
 
@@ -80,6 +82,26 @@ impl Catalog {
         };
         let pairs = snapshot["summary"].as_object().into_iter().flatten();
         Ok(pairs.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect())
+    }
+
+    /// Changes a table by the specification's own updates, whatever anybody commits meanwhile; returns its new metadata.
+    ///
+    /// # Errors
+    /// The catalog refuses.
+    pub async fn change(&self, name: &str, updates: Value) -> Result<Value> {
+        let body = json!({"requirements": [], "updates": updates});
+        match self.ask(Method::POST, &table_path(name)?, Some(body)).await? {
+            (StatusCode::OK, mut answer) => Ok(answer["metadata"].take()),
+            (status, answer) => bail!("change {name}: {status} {answer}"),
+        }
+    }
+
+    /// Sets one table property.
+    ///
+    /// # Errors
+    /// The catalog refuses.
+    pub async fn set_property(&self, name: &str, key: &str, value: &str) -> Result<()> {
+        self.change(name, json!([{"action": "set-properties", "updates": {key: value}}])).await.map(|_| ())
     }
 
     /// Drops a table if it is there. Its files stay.

@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use chrono::Utc;
 use connector::demo::journeys::{Journeys, Options, span_micros};
+use protocol::Counts;
 
 use crate::kafka::{Kafka, Record};
 
@@ -36,6 +37,12 @@ impl Sent {
         for (code, count) in other.malformed {
             *self.malformed.entry(code).or_default() += count;
         }
+    }
+
+    /// What the position must say of it, if nothing else is in the topics.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts { rows: self.events, rejects: self.malformed_count(), ..Counts::default() }
     }
 
     /// Records that must not become rows.
@@ -70,6 +77,16 @@ impl Plan {
     /// # Errors
     /// A record was not acknowledged.
     pub fn produce(self, kafka: &Kafka, topic: &str) -> Result<Sent> {
+        let (sent, records) = self.records()?;
+        kafka.produce(topic, records)?;
+        Ok(sent)
+    }
+
+    /// The records, and the account of them; nothing is produced.
+    ///
+    /// # Errors
+    /// An event has no JSON form, or the malformed records cannot be read.
+    pub fn records(self) -> Result<(Sent, Vec<Record>)> {
         let options = Options::spread(self.events, self.days);
         let start = Utc::now().timestamp_micros() - span_micros(self.seed, self.events, options);
         let bad = if self.malformed_every > 0 { malformed()? } else { Vec::new() };
@@ -88,8 +105,7 @@ impl Plan {
                 records.push((None, value));
             }
         }
-        kafka.produce(topic, records)?;
-        Ok(sent)
+        Ok((sent, records))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The programs under test, where cargo puts them, run to their end.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -8,14 +8,15 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
-/// The folder that cargo builds programs into: tests run from `deps` below it.
+/// The folder that cargo builds programs into: programs run from there, tests from `deps` below it.
 ///
 /// # Errors
-/// The test was not started from there.
+/// It was started from elsewhere.
 pub fn build_folder() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let folder = own.parent().and_then(Path::parent).context("the test program has no folder above its own")?;
-    Ok(folder.to_owned())
+    let folder = own.parent().context("the program has no folder")?;
+    let above = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    Ok(above.context("the test program has no folder above its own")?.to_owned())
 }
 
 /// A program of the workspace.

@@ -11,6 +11,8 @@ use crate::program;
 use crate::stack::Stack;
 
 const SCRIPT: &str = include_str!("read_table.py");
+const ROW_GROUPS: &str = include_str!("row_groups.py");
+const FOREIGN_APPEND: &str = include_str!("foreign_append.py");
 
 /// What PyIceberg finds in a table of clicks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +30,37 @@ pub struct Found {
 /// # Errors
 /// PyIceberg cannot read it.
 pub async fn read(stack: &Stack, table: &str) -> Result<Found> {
-    let catalog = json!({
+    read_from(stack, &catalog(stack), table).await
+}
+
+/// Path of each data file of `table` -> row groups in it, by a look into the file.
+///
+/// # Errors
+/// PyIceberg cannot read it.
+pub async fn row_groups(stack: &Stack, table: &str) -> Result<BTreeMap<String, u64>> {
+    let request = json!({"catalog": catalog(stack), "table": table}).to_string();
+    let mut command = Command::new(&stack.python);
+    command.args(["-c", ROW_GROUPS, &request]);
+    let answer = program::run(&mut command, Duration::from_secs(180)).await?.json().context("pyiceberg")?;
+    Ok(serde_json::from_value(answer)?)
+}
+
+/// Adds an empty snapshot to `table`, as a writer would that knows of no position; `summary` goes into the snapshot's.
+///
+/// # Errors
+/// The catalog refuses it.
+pub async fn foreign_append(stack: &Stack, table: &str, summary: &BTreeMap<&str, &str>) -> Result<()> {
+    let request = json!({"catalog": catalog(stack), "table": table, "summary": summary}).to_string();
+    let mut command = Command::new(&stack.python);
+    command.args(["-c", FOREIGN_APPEND, &request]);
+    program::run(&mut command, Duration::from_secs(180)).await?.json().context("pyiceberg")?;
+    Ok(())
+}
+
+/// PyIceberg's properties of the stack's catalog.
+#[must_use]
+pub fn catalog(stack: &Stack) -> Value {
+    json!({
         "uri": stack.catalog,
         "warehouse": "warehouse",
         "s3.endpoint": stack.s3,
@@ -36,8 +68,7 @@ pub async fn read(stack: &Stack, table: &str) -> Result<Found> {
         "s3.region": "us-east-1",
         "s3.access-key-id": stack.s3_access_key,
         "s3.secret-access-key": stack.s3_secret_key,
-    });
-    read_from(stack, &catalog, table).await
+    })
 }
 
 /// Reads `table` through any REST catalog, given by PyIceberg's properties.

@@ -10,6 +10,10 @@ use anyhow::{Context, Result};
 pub struct Stack {
     /// Kafka, `host:port`.
     pub brokers: String,
+    /// Kafka's listener behind the proxy, `host:port`; it sends its clients to [`Self::brokers_advertised_port`].
+    pub brokers_behind: String,
+    /// Where a proxy before that listener must listen.
+    pub brokers_advertised_port: u16,
     /// Base address of Nessie's Iceberg REST catalog.
     pub catalog: String,
     /// Address of the object store.
@@ -22,6 +26,8 @@ pub struct Stack {
     pub trino: String,
     /// A Python with PyIceberg.
     pub python: PathBuf,
+    /// Where `compose/local` keeps the servers' data and the numbers of their processes.
+    pub state: PathBuf,
 }
 
 impl Stack {
@@ -38,12 +44,15 @@ impl Stack {
         let http = |name: &str| variable(name).map(|port| format!("http://127.0.0.1:{port}"));
         Ok(Self {
             brokers: format!("127.0.0.1:{}", variable("KAFKA_PORT")?),
+            brokers_behind: format!("127.0.0.1:{}", variable("KAFKA_FAULTS_PORT")?),
+            brokers_advertised_port: variable("KAFKA_FAULTS_ADVERTISED_PORT")?.parse()?,
             catalog: format!("{}/iceberg/", http("NESSIE_PORT")?),
             s3: http("MINIO_PORT")?,
             s3_access_key: variable("S3_ACCESS_KEY")?,
             s3_secret_key: variable("S3_SECRET_KEY")?,
             trino: http("TRINO_PORT")?,
             python: variable("STACK_PYTHON")?.into(),
+            state: variable("CLICKSTREAM_STATE")?.into(),
         })
     }
 }

@@ -35,6 +35,17 @@ impl std::error::Error for QueryError {}
 /// A row as it came, one JSON value a column.
 pub type Row = Vec<Value>;
 
+/// What a query has cost, by Trino's own account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// From the statement to its last row.
+    pub elapsed: Duration,
+    /// CPU time of all its threads.
+    pub cpu: Duration,
+    /// Bytes that were read from files.
+    pub bytes: u64,
+}
+
 impl Trino {
     /// A client; nothing is asked yet.
     #[must_use]
@@ -47,6 +58,14 @@ impl Trino {
     /// # Errors
     /// [`QueryError`] when Trino refuses the statement; else that the server cannot be spoken to.
     pub async fn query(&self, sql: &str) -> Result<Vec<Row>> {
+        self.costed(sql).await.map(|(rows, _)| rows)
+    }
+
+    /// As [`Self::query`], and what it has cost.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub async fn costed(&self, sql: &str) -> Result<(Vec<Row>, Cost)> {
         let started = self.http.post(format!("{}/v1/statement", self.server)).body(sql.to_owned());
         let mut page = self.page(started).await.with_context(|| format!("query {sql}"))?;
         let mut rows = Vec::new();
@@ -60,7 +79,7 @@ impl Trino {
             for row in page["data"].as_array().into_iter().flatten() {
                 rows.push(row.as_array().cloned().unwrap_or_default());
             }
-            let Some(next) = page["nextUri"].as_str() else { return Ok(rows) };
+            let Some(next) = page["nextUri"].as_str() else { return Ok((rows, Cost::of(&page["stats"])?)) };
             page = self.page(self.http.get(next)).await.with_context(|| format!("query {sql}"))?;
         }
     }
@@ -96,6 +115,18 @@ impl Trino {
             Some(value) => Ok(Some(value.as_u64().with_context(|| format!("{sql} yielded {value}, not a number"))?)),
             None => bail!("{sql} yielded no row"),
         }
+    }
+}
+
+impl Cost {
+    /// Of the statistics that come with the last page.
+    fn of(stats: &Value) -> Result<Self> {
+        let number = |key: &str| stats[key].as_u64().with_context(|| format!("trino's statistics have no {key}"));
+        Ok(Self {
+            elapsed: Duration::from_millis(number("elapsedTimeMillis")?),
+            cpu: Duration::from_millis(number("cpuTimeMillis")?),
+            bytes: number("physicalInputBytes")?,
+        })
     }
 }
 

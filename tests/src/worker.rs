@@ -19,6 +19,17 @@ const START: Duration = Duration::from_secs(30);
 /// Longest time that a worker may take to commit what it holds and end.
 const STOP: Duration = Duration::from_secs(60);
 
+/// How a worker is run; what is left out is as a user would have it.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Kafka, `host:port`.
+    pub brokers: String,
+    /// Longest wait for the last commit.
+    pub grace: Option<Duration>,
+    /// Arguments of `prlimit`, such as `--nofile=64`.
+    pub limits: Vec<String>,
+}
+
 /// A worker process. It is killed when dropped.
 #[derive(Debug)]
 pub struct Worker {
@@ -43,12 +54,31 @@ impl Worker {
     /// # Errors
     /// It ended, or did not answer in time.
     pub async fn start(brokers: &str, dir: &Path) -> Result<Self> {
+        Self::start_with(&Options { brokers: brokers.to_owned(), ..Options::default() }, dir).await
+    }
+
+    /// As [`Self::start`], with more to choose.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with(options: &Options, dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir.join("connectors"))?;
         let address = format!("127.0.0.1:{}", free_port()?);
         let log = dir.join("worker.log");
         let log_file = OpenOptions::new().create(true).append(true).open(&log)?;
-        let child = Command::new(program::path("connector")?)
-            .args(["run", "--bootstrap-servers", brokers, "--listen", &address, "--connectors-dir"])
+        let connector = program::path("connector")?;
+        let mut command = if options.limits.is_empty() {
+            Command::new(connector)
+        } else {
+            let mut command = Command::new("prlimit");
+            command.args(&options.limits).arg(connector);
+            command
+        };
+        if let Some(grace) = options.grace {
+            command.env("CONNECTOR_GRACEFUL_SHUTDOWN_TIMEOUT_MS", grace.as_millis().to_string());
+        }
+        let child = command
+            .args(["run", "--bootstrap-servers", &options.brokers, "--listen", &address, "--connectors-dir"])
             .arg(dir.join("connectors"))
             .env("RUST_LOG", "info,connector=debug,catalog_sync=debug")
             .stdin(Stdio::null())
@@ -81,18 +111,47 @@ impl Worker {
         self.child.kill().await.context("kill the worker")
     }
 
+    /// The number of the process.
+    ///
+    /// # Errors
+    /// The worker ended by itself.
+    pub fn pid(&self) -> Result<u32> {
+        self.child.id().context("the worker ended by itself")
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    ///
+    /// # Errors
+    /// The worker ended by itself.
+    pub async fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.pid()?.to_string();
+        let said = program::run(Command::new("kill").args([&format!("-{name}"), &pid]), STOP).await?;
+        ensure!(said.code == Some(0), "kill -{name}: {}", said.err);
+        Ok(())
+    }
+
     /// Ends the process as an operator would: SIGTERM, then wait for its last commit.
     ///
     /// # Errors
     /// It does not end in time.
     pub async fn terminate(mut self) -> Result<ExitStatus> {
-        let pid = self.child.id().context("the worker ended by itself")?.to_string();
-        let said = program::run(Command::new("kill").args(["-TERM", &pid]), STOP).await?;
-        ensure!(said.code == Some(0), "kill -TERM: {}", said.err);
+        self.signal("TERM").await?;
         match tokio::time::timeout(STOP, self.child.wait()).await {
             Ok(status) => Ok(status?),
             Err(_) => bail!("the worker did not end within {} s of SIGTERM:\n{}", STOP.as_secs(), self.log_tail()),
         }
+    }
+
+    /// The most memory that the process has had at once, in bytes.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn memory_peak(&self) -> Result<u64> {
+        let pid = self.pid()?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1024)
     }
 
     /// Everything logged in this folder so far, by all workers that ran in it.
@@ -128,6 +187,18 @@ impl Worker {
     pub async fn register(&self, registration: &Value) -> Result<()> {
         let (status, answer) = self.ask(Method::POST, "/connectors", Some(registration)).await?;
         ensure!(status == StatusCode::CREATED, "POST /connectors: {status} {answer}");
+        Ok(())
+    }
+
+    /// Puts a configuration: registers the connector, or starts it again with this one.
+    ///
+    /// # Errors
+    /// The answer is neither 200 nor 201.
+    pub async fn put(&self, registration: &Value) -> Result<()> {
+        let name = registration["name"].as_str().context("a registration has a name")?;
+        let path = format!("/connectors/{name}/config");
+        let (status, answer) = self.ask(Method::PUT, &path, Some(&registration["config"])).await?;
+        ensure!(status.is_success(), "PUT {path}: {status} {answer}");
         Ok(())
     }
 

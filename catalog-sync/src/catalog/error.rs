@@ -71,19 +71,6 @@ impl CatalogError {
     }
 }
 
-/// What the one POST of a commit led to. Anything but [`CommitOutcome::Committed`] is resolved by a fresh load.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CommitOutcome {
-    /// The catalog says that it is in.
-    Committed,
-    /// A requirement did not hold: the table has moved; perhaps it was this very commit, sent twice on the way.
-    Conflict(String),
-    /// Nobody knows: no answer, an answer that cannot be read, or a server error, which can come after the fact.
-    Unknown(String),
-    /// The catalog says no for a reason that a retry does not change.
-    Refused(String),
-}
-
 /// Waits between tries: doubling from 100 ms to 5 s, with jitter so that several writers do not meet again and again.
 #[must_use]
 pub fn backoff(attempt: u32) -> Duration {

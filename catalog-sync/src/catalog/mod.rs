@@ -3,6 +3,7 @@
 //! One code path for Nessie, for the embedded catalog and for any other that speaks the specification. Nothing here
 //! decides: [`crate::commit`] does, with the `protocol` crate.
 
+mod ancestors;
 mod client;
 mod config;
 mod error;
@@ -11,6 +12,6 @@ mod table;
 
 pub use client::CatalogClient;
 pub use config::{CatalogConfig, StorageConfig};
-pub use error::{CatalogError, CommitOutcome, backoff};
+pub use error::{CatalogError, backoff};
 pub use nessie::{NessieHistory, TableCommit};
 pub use table::LoadedTable;

@@ -13,6 +13,8 @@ use super::table::LoadedTable;
 
 /// Commits asked for at once.
 const PAGE_COMMITS: usize = 250;
+/// Key under which the catalog says that it is Nessie.
+pub(super) const IS_NESSIE: &str = "nessie.is-nessie-catalog";
 
 /// One commit that touched a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +89,7 @@ impl CatalogClient {
     /// Whether the catalog says that it is Nessie.
     #[must_use]
     pub fn is_nessie(&self) -> bool {
-        self.properties.get("nessie.is-nessie-catalog").is_some_and(|text| text == "true")
+        self.properties.get(IS_NESSIE).is_some_and(|text| text == "true")
     }
 
     /// The newest `limit` commits of the branch that touched the table. A table of the same name that was dropped
@@ -96,19 +98,9 @@ impl CatalogClient {
     /// # Errors
     /// [`CatalogError`], also when the address has no `/iceberg` in it, so that Nessie's own API cannot be found.
     pub async fn nessie_history(&self, ident: &TableIdent, limit: usize) -> Result<NessieHistory, CatalogError> {
-        let Some((root, _)) = self.base.rsplit_once("/iceberg") else {
-            let text = format!("cannot tell the address of Nessie's API from {}: it has no /iceberg in it", self.base);
-            return Err(CatalogError::Config(text));
-        };
-        let (reference, _) = self.reference();
         let elements = elements(ident);
         let what = format!("read the history of table {ident}");
-        let url = format!(
-            "{root}/api/v2/trees/{}/history?fetch=ALL&max-records={}&filter={}",
-            encode(&reference),
-            PAGE_COMMITS.min(limit.max(1)),
-            encode(&filter(&elements)),
-        );
+        let url = self.history_url(&encode(&self.reference().0), &elements, PAGE_COMMITS.min(limit.max(1)))?;
         let mut collector = Collector::default();
         let mut next = url.clone();
         loop {
@@ -126,19 +118,47 @@ impl CatalogClient {
         Ok(collector.history)
     }
 
+    /// A commit before the one that made the table what it was at `hash`; none if that one created it. Nessie searches no
+    /// further than to the commit that is told here: where there is none, to the beginning of the branch.
+    pub(super) async fn commit_before(
+        &self,
+        ident: &TableIdent,
+        reference: &str,
+        hash: &str,
+    ) -> Result<Option<String>, CatalogError> {
+        let url = self.history_url(&at(reference, hash), &elements(ident), 1)?;
+        let page: Page = self.json(&format!("read the history of table {ident}"), Method::GET, &url, None).await?;
+        // The token of a page is the hash of the commit that the next one begins with.
+        Ok(page.token.filter(|_| page.has_more))
+    }
+
+    fn history_url(&self, from: &str, elements: &[String], page: usize) -> Result<String, CatalogError> {
+        let Some((root, _)) = self.base.rsplit_once("/iceberg") else {
+            let text = format!("cannot tell the address of Nessie's API from {}: it has no /iceberg in it", self.base);
+            return Err(CatalogError::Config(text));
+        };
+        let filter = encode(&filter(elements));
+        Ok(format!("{root}/api/v2/trees/{from}/history?fetch=ALL&max-records={page}&filter={filter}"))
+    }
+
     /// The table as it was after a commit.
     ///
     /// # Errors
     /// [`CatalogError`].
     pub async fn load_table_at(&self, ident: &TableIdent, hash: &str) -> Result<LoadedTable, CatalogError> {
-        let (reference, warehouse) = self.reference();
-        let at = match warehouse {
-            Some(warehouse) => format!("{reference}@{hash}|{warehouse}"),
-            None => format!("{reference}@{hash}"),
-        };
+        self.at_commit(&self.reference().0, hash).fetch(ident).await
+    }
+
+    /// The same connection with a prefix that names a commit. What is read through it is the table as it was then; what
+    /// is written through it is refused if the table has changed since, and not if only others have.
+    pub(super) fn at_commit(&self, reference: &str, hash: &str) -> Self {
+        let at = at(reference, hash);
         let mut then = self.clone();
-        then.prefix = format!("/{}", encode(&at));
-        then.load_table(ident).await
+        then.prefix = match self.reference() {
+            (_, Some(warehouse)) => format!("/{at}{}", encode(&format!("|{warehouse}"))),
+            (_, None) => format!("/{at}"),
+        };
+        then
     }
 
     /// Branch and warehouse, out of the prefix that Nessie gave.
@@ -171,6 +191,11 @@ impl Collector {
         // A rename deletes the old name in the same commit: what was before it stands under that name.
         entry.operations.iter().all(|change| change.kind != "DELETE")
     }
+}
+
+/// A commit in an address. Nessie 0.99.0 wants the `@` as it is when something is written.
+fn at(reference: &str, hash: &str) -> String {
+    format!("{}@{}", encode(reference), encode(hash))
 }
 
 fn elements(ident: &TableIdent) -> Vec<String> {

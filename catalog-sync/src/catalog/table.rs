@@ -6,11 +6,27 @@ use std::sync::Arc;
 use iceberg::spec::{Snapshot, TableMetadata, TableMetadataRef};
 use iceberg::table::Table;
 use iceberg::{Runtime, TableIdent};
+use protocol::decide::SWEEP_EPOCH_KEY;
 use protocol::lineage::{POSITION_KEY, SnapshotFact, read_position};
-use protocol::{Halt, TableFacts};
+use protocol::overrule::Found;
+use protocol::{Halt, Position, TableFacts};
 
 use super::config::StorageConfig;
+use super::nessie::IS_NESSIE;
 use crate::storage::{StorageError, Store};
+
+/// Key under which Nessie tells the commit of a load, among the table's properties.
+const NESSIE_COMMIT: &str = "nessie.commit.id";
+/// Key under which it tells the branch.
+const NESSIE_REFERENCE: &str = "nessie.commit.ref";
+
+/// A snapshot that the load does not show, and that lies below those that it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ancestor {
+    pub(crate) sequence_number: i64,
+    pub(crate) root: bool,
+    pub(crate) position: Option<String>,
+}
 
 /// One load of a table.
 #[derive(Debug, Clone)]
@@ -19,6 +35,8 @@ pub struct LoadedTable {
     metadata: TableMetadataRef,
     metadata_location: Option<String>,
     config: HashMap<String, String>,
+    /// Newest first; looked for only where the position needs them.
+    older: Vec<Ancestor>,
 }
 
 impl LoadedTable {
@@ -29,7 +47,7 @@ impl LoadedTable {
         metadata_location: Option<String>,
         config: HashMap<String, String>,
     ) -> Self {
-        Self { ident, metadata: metadata.into(), metadata_location, config }
+        Self { ident, metadata: metadata.into(), metadata_location, config, older: Vec::new() }
     }
 
     /// Its name.
@@ -59,25 +77,85 @@ impl LoadedTable {
         std::iter::successors(self.metadata.current_snapshot().map(AsRef::as_ref), parent)
     }
 
+    /// The same load, with ancestors that it does not show.
+    pub(super) fn with_older(self, older: Vec<Ancestor>) -> Self {
+        Self { older, ..self }
+    }
+
+    /// Whether the position is to be looked for below what this load shows: there is one, and nobody who is in sight
+    /// bears it.
+    pub(super) fn hides_position(&self) -> bool {
+        let bears = |snapshot: &Snapshot| snapshot.summary().additional_properties.contains_key(POSITION_KEY);
+        let begins = self.lineage().last().is_none_or(|oldest| oldest.sequence_number() <= 1);
+        self.metadata.properties().contains_key(POSITION_KEY) && !begins && !self.lineage().any(bears)
+    }
+
+    /// The current snapshot, as an ancestor of a later one; none for a table without any.
+    pub(super) fn current_ancestor(&self) -> Option<Ancestor> {
+        let snapshot = self.metadata.current_snapshot()?;
+        let position = snapshot.summary().additional_properties.get(POSITION_KEY).cloned();
+        Some(Ancestor { sequence_number: snapshot.sequence_number(), root: false, position })
+    }
+
+    /// Branch and hash of the Nessie commit that was loaded; none from other catalogs.
+    pub(super) fn nessie_commit(&self) -> Option<(&str, &str)> {
+        let properties = self.metadata.properties();
+        let (reference, hash) = (properties.get(NESSIE_REFERENCE)?, properties.get(NESSIE_COMMIT)?);
+        let is_hash = !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (self.is_nessies() && is_hash).then_some((reference.as_str(), hash.as_str()))
+    }
+
+    fn is_nessies(&self) -> bool {
+        self.config.get(IS_NESSIE).is_some_and(|text| text == "true")
+    }
+
     /// What the commit decision looks at.
     ///
     /// # Errors
     /// A [`Halt`] when the position cannot be read or the table was rolled back.
     pub fn facts(&self) -> Result<TableFacts, Halt> {
-        let lineage: Vec<SnapshotFact<'_>> = self
-            .lineage()
-            .map(|snapshot| SnapshotFact {
-                sequence_number: snapshot.sequence_number(),
-                position: snapshot.summary().additional_properties.get(POSITION_KEY).map(String::as_str),
-            })
-            .collect();
-        let property = self.metadata.properties().get(POSITION_KEY).map(String::as_str);
-        Ok(TableFacts {
+        Ok(self.facts_with(self.position()?))
+    }
+
+    /// What an operator's word against a halt is held against.
+    #[must_use]
+    pub fn found(&self) -> Found<'_> {
+        Found {
+            position: self.position(),
+            property: self.property(POSITION_KEY),
+            facts: self.facts_with(Position::default()),
+        }
+    }
+
+    fn facts_with(&self, position: Position) -> TableFacts {
+        TableFacts {
             uuid: self.metadata.uuid().to_string(),
             snapshot_id: self.metadata.current_snapshot_id(),
             sequence_number: self.metadata.last_sequence_number(),
-            position: read_position(&lineage, property)?,
-        })
+            position,
+            sweep_epoch: self.property(SWEEP_EPOCH_KEY).unwrap_or_default().to_owned(),
+        }
+    }
+
+    fn property(&self, key: &str) -> Option<&str> {
+        self.metadata.properties().get(key).map(String::as_str)
+    }
+
+    fn position(&self) -> Result<Position, Halt> {
+        // Nessie shows no parents, so that a missing one says nothing.
+        let shows_parents = !self.is_nessies();
+        let shown = self.lineage().map(|snapshot| SnapshotFact {
+            sequence_number: snapshot.sequence_number(),
+            root: shows_parents && snapshot.parent_snapshot_id().is_none(),
+            position: snapshot.summary().additional_properties.get(POSITION_KEY).map(String::as_str),
+        });
+        let older = self.older.iter().map(|ancestor| SnapshotFact {
+            sequence_number: ancestor.sequence_number,
+            root: ancestor.root,
+            position: ancestor.position.as_deref(),
+        });
+        let lineage: Vec<SnapshotFact<'_>> = shown.chain(older).collect();
+        read_position(&lineage, self.property(POSITION_KEY))
     }
 
     /// Opens the object store that holds the table.

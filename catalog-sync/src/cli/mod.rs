@@ -4,7 +4,9 @@
 //! output, errors and logs to standard error; with `--json` the output is one JSON document.
 
 mod connection;
+mod overrule;
 mod position;
+mod rewrite;
 mod serve;
 mod table;
 mod verify;
@@ -36,11 +38,14 @@ Examples:
   catalog-sync verify --catalog-uri http://127.0.0.1:19120/iceberg/ --warehouse warehouse
   catalog-sync position --config connector.json --json
   catalog-sync table show analytics.clickstream
+  catalog-sync override 'gap:clicks-0:120..150' --reason 'ticket 4711' --config connector.json
+  catalog-sync rewrite-manifests --config connector.json --dry-run
   catalog-sync serve --dir ./catalog
 
 Every option of the connection can be set in the environment; secrets should be.";
 
-/// Looks at the Iceberg table that the connector feeds, proves it complete, and serves a catalog of its own.
+/// Looks at the Iceberg table that the connector feeds, proves it complete, overrules its halts, keeps its metadata small,
+/// and serves a catalog of its own.
 #[derive(Debug, Parser)]
 #[command(name = "catalog-sync", version, styles = STYLES, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {
@@ -57,6 +62,10 @@ enum Command {
     Position(TableArgs),
     /// Prove that a table is complete: every offset once, every file there
     Verify(verify::VerifyArgs),
+    /// Change a table's position so that a halt ends, and have the table remember it
+    Override(overrule::OverrideArgs),
+    /// Write many small manifests anew as few; the files stay as they are
+    RewriteManifests(rewrite::RewriteArgs),
     /// Serve an Iceberg REST catalog out of a folder
     Serve(serve::ServeArgs),
 }
@@ -93,6 +102,12 @@ pub enum CliError {
     /// Verification could not be carried out.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// A halt was not overruled.
+    #[error(transparent)]
+    Overrule(#[from] crate::overrule::Error),
+    /// Manifests were not rewritten.
+    #[error(transparent)]
+    Rewrite(#[from] crate::rewrite::Error),
     /// The embedded catalog did not start.
     #[error(transparent)]
     Serve(#[from] EmbeddedError),
@@ -140,6 +155,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Table(TableCommand::Show(args)) => table::show(args).await,
         Command::Position(args) => position::show(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Override(args) => overrule::run(args).await,
+        Command::RewriteManifests(args) => rewrite::run(args).await,
         Command::Serve(args) => serve::run(args).await,
     }
 }
@@ -238,7 +255,7 @@ mod tests {
 
     #[test]
     fn no_secret_of_the_environment_is_shown_in_the_help() {
-        for name in ["table", "position", "verify"] {
+        for name in ["table", "position", "verify", "override", "rewrite-manifests"] {
             let mut command = Cli::command();
             let mut sub = command.find_subcommand_mut(name).unwrap();
             if name == "table" {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use protocol::lineage::POSITION_KEY;
-use protocol::{Position, TopicPosition};
+use protocol::{Counts, Position, TopicPosition};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -71,12 +71,14 @@ fn source(loaded: &LoadedTable) -> Source {
     }
 }
 
-fn topics(position: &Position) -> Value {
+/// The position as JSON: one object for each topic.
+pub(super) fn topics(position: &Position) -> Value {
     let topic = |(name, topic): (&String, &TopicPosition)| {
         let partition = |(partition, at): (&i32, &protocol::PartitionPosition)| {
             json!({
                 "partition": partition, "first": at.first, "next": at.next,
                 "rows": at.counts.rows, "rejects": at.counts.rejects, "skipped": at.counts.skipped,
+                "lost": at.counts.lost,
             })
         };
         let ended = topic.ended;
@@ -84,7 +86,7 @@ fn topics(position: &Position) -> Value {
             "topic": name,
             "topic_id": topic.id,
             "epoch": topic.epoch,
-            "ended": {"rows": ended.rows, "rejects": ended.rejects, "skipped": ended.skipped},
+            "ended": {"rows": ended.rows, "rejects": ended.rejects, "skipped": ended.skipped, "lost": ended.lost},
             "partitions": topic.partitions.iter().map(partition).collect::<Vec<_>>(),
         })
     };
@@ -93,32 +95,31 @@ fn topics(position: &Position) -> Value {
 
 fn text(position: &Position) -> String {
     let mut out = String::new();
-    let headings = ["partition", "first", "next", "rows", "rejects", "skipped"];
+    let headings = ["partition", "first", "next", "rows", "rejects", "skipped", "lost"];
+    let numbers =
+        |counts: Counts| [counts.rows, counts.rejects, counts.skipped, counts.lost].map(|count| count.to_string());
     for (name, topic) in &position.topics {
         out.push_str(&format!("\ntopic {name}, id {}, epoch {}\n", topic.id, topic.epoch));
         let mut rows: Vec<Vec<String>> = topic
             .partitions
             .iter()
             .map(|(partition, at)| {
-                let counts = at.counts;
-                let numbers = [at.first.to_string(), at.next.to_string()];
-                let counts = [counts.rows, counts.rejects, counts.skipped].map(|count| count.to_string());
-                [partition.to_string()].into_iter().chain(numbers).chain(counts).collect()
+                let ends = [at.first.to_string(), at.next.to_string()];
+                [partition.to_string()].into_iter().chain(ends).chain(numbers(at.counts)).collect()
             })
             .collect();
         if topic.epoch > 0 {
-            let ended = [topic.ended.rows, topic.ended.rejects, topic.ended.skipped].map(|count| count.to_string());
             let before = ["before".to_owned(), String::new(), String::new()];
-            rows.push(before.into_iter().chain(ended).collect());
+            rows.push(before.into_iter().chain(numbers(topic.ended)).collect());
         }
-        out.push_str(&columns(&headings, &rows, &[0, 1, 2, 3, 4, 5]));
+        out.push_str(&columns(&headings, &rows, &[0, 1, 2, 3, 4, 5, 6]));
     }
     let counts = position.counts();
     if counts.offsets() > 0 {
-        let (rows, rejects, skipped) = (counts.rows, counts.rejects, counts.skipped);
+        let Counts { rows, rejects, skipped, lost } = counts;
+        let offsets = counts.offsets();
         out.push_str(&format!(
-            "\n{} offsets = {rows} rows + {rejects} rejects + {skipped} skipped\n",
-            counts.offsets()
+            "\n{offsets} offsets = {rows} rows + {rejects} rejects + {skipped} skipped + {lost} lost\n"
         ));
     }
     out
@@ -130,8 +131,8 @@ mod tests {
     use super::*;
 
     fn position() -> Position {
-        let text = r#"{"v":1,"seq":9,"topics":{"clicks":{"id":"abc","epoch":1,"ended":[5,1,0],
-            "parts":{"0":[0,1200,1190,7],"11":[3,5,2,0]}}}}"#;
+        let text = r#"{"v":1,"seq":9,"topics":{"clicks":{"id":"abc","epoch":1,"ended":[5,1,0,4],
+            "parts":{"0":[0,1200,1180,7,10],"11":[3,5,2,0]}}}}"#;
         Position::decode(text).unwrap().0
     }
 
@@ -140,9 +141,9 @@ mod tests {
         let printed = text(&position());
         assert!(printed.starts_with("\ntopic clicks, id abc, epoch 1\n"), "{printed}");
         let cells: Vec<Vec<&str>> = printed.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert!(cells.contains(&vec!["0", "0", "1200", "1190", "7", "3"]), "{printed}");
-        assert!(cells.contains(&vec!["before", "5", "1", "0"]), "{printed}");
-        assert!(printed.ends_with("\n1208 offsets = 1197 rows + 8 rejects + 3 skipped\n"), "{printed}");
+        assert!(cells.contains(&vec!["0", "0", "1200", "1180", "7", "3", "10"]), "{printed}");
+        assert!(cells.contains(&vec!["before", "5", "1", "0", "4"]), "{printed}");
+        assert!(printed.ends_with("\n1212 offsets = 1187 rows + 8 rejects + 3 skipped + 14 lost\n"), "{printed}");
     }
 
     #[test]
@@ -151,5 +152,6 @@ mod tests {
         assert_eq!(value[0]["topic_id"], "abc");
         assert_eq!(value[0]["partitions"][1]["next"], 5);
         assert_eq!(value[0]["ended"]["rejects"], 1);
+        assert_eq!((&value[0]["ended"]["lost"], &value[0]["partitions"][0]["lost"]), (&json!(4), &json!(10)));
     }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{CliError, TableArgs, print, print_json, styled};
+use crate::verify::overrides::Override;
 use crate::verify::{Report, VerifyOptions};
 
 /// Problems of one check that are printed; `--json` has all.
@@ -12,13 +13,16 @@ const PROBLEMS_SHOWN: usize = 20;
 
 const EXAMPLES: &str = "\
 Checks:
-  position   it can be read, the table was not rolled back under it; offsets = rows + rejects + skipped
+  position   it can be read, the table was not rolled back under it; offsets = rows + rejects + skipped + lost
   manifests  manifest list and manifests are there and agree with their entries
   files      every data and delete file is there with its size, and is referred to once
   totals     totals in the snapshot summary = sums over the live entries
   rows       rows by the position = rows in live data files less position deletes
-  ranges     each ingest snapshot begins where the table stood and ends at its own position: every offset once
+  ranges     each ingest snapshot begins where the table stood and ends at its own position: every offset once; an
+             operator's word (`override`) moves the position by exactly what its token says
   foreign    nobody else added or removed rows (compaction by any engine is fine)
+
+What operators gave up is listed and counted, and is no fault: the table is then complete but for that.
 
 Exit code: 0 complete, 1 not complete or not verifiable, 2 wrong usage. Data files are not opened.
 
@@ -73,12 +77,37 @@ fn text(report: &Report, styled: bool) -> String {
             out.push_str(&format!("            - and {} more, see --json\n", check.problems.len() - PROBLEMS_SHOWN));
         }
     }
+    for said in &report.overrides {
+        let (token, snapshot, reason) = (&said.token, said.snapshot_id, &said.reason);
+        out.push_str(&format!("  override  {token} by snapshot {snapshot}: {reason:?}{}\n", given_up(said)));
+    }
     for note in &report.notes {
         out.push_str(&format!("  note    {note}\n"));
     }
-    out.push_str(&paint(report.complete, if report.complete { "complete" } else { "NOT COMPLETE" }));
+    out.push_str(&paint(report.complete, &verdict(report)));
     out.push('\n');
     out
+}
+
+fn verdict(report: &Report) -> String {
+    let (offsets, rows) = (report.lost_offsets, report.rows_given_up);
+    match (report.complete, offsets, rows) {
+        (false, ..) => "NOT COMPLETE".to_owned(),
+        (true, 0, 0) => "complete".to_owned(),
+        (true, offsets, 0) => format!("complete, but for {offsets} offsets given up by an operator"),
+        (true, 0, rows) => format!("complete, but for {rows} rows given up by an operator"),
+        (true, offsets, rows) => {
+            format!("complete, but for {offsets} offsets and {rows} rows given up by an operator")
+        }
+    }
+}
+
+fn given_up(said: &Override) -> String {
+    match (said.lost_offsets, said.rows_given_up) {
+        (0, 0) => String::new(),
+        (offsets, 0) => format!(", {offsets} offsets given up"),
+        (_, rows) => format!(", {rows} rows given up"),
+    }
 }
 
 #[cfg(test)]
@@ -89,19 +118,33 @@ mod tests {
     #[test]
     fn the_report_ends_with_the_verdict_and_is_plain_off_a_terminal() {
         let problems = (0..25).map(|n| format!("file {n} is missing")).collect();
-        let report = Report {
+        let said = Override {
+            token: "gap:t-0:1..31".into(),
+            reason: "why".into(),
+            snapshot_id: 6,
+            lost_offsets: 30,
+            rows_given_up: 0,
+        };
+        let mut report = Report {
             table: "a.t".into(),
             uuid: "u".into(),
             snapshot_id: Some(7),
             sequence_number: 3,
             complete: false,
+            lost_offsets: 30,
+            rows_given_up: 0,
+            overrides: vec![said],
             checks: vec![Check::new("rows", "7 rows", Vec::new()), Check::new("files", "25 data files", problems)],
             notes: vec!["by the way".into()],
         };
         let printed = text(&report, false);
         assert!(printed.starts_with("a.t, snapshot 7, sequence number 3\n  ok      rows       7 rows\n"), "{printed}");
         assert!(printed.contains("FAILED  files      25 data files\n            - file 0 is missing\n"), "{printed}");
-        assert!(printed.contains("- and 5 more, see --json\n  note    by the way\nNOT COMPLETE\n"), "{printed}");
+        assert!(printed.contains("- and 5 more, see --json\n  override  gap:t-0:1..31"), "{printed}");
+        let end = "by snapshot 6: \"why\", 30 offsets given up\n  note    by the way\nNOT COMPLETE\n";
+        assert!(printed.ends_with(end), "{printed}");
+        report.complete = true;
+        assert!(text(&report, false).ends_with("\ncomplete, but for 30 offsets given up by an operator\n"));
         assert!(!printed.contains('\u{1b}'));
     }
 }

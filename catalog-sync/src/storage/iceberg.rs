@@ -90,7 +90,7 @@ impl Storage for Store {
     async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
         self.path(path)?;
         let location = path.to_owned();
-        Ok(Box::new(Writer { store: self.clone(), location, head: Vec::new(), parts: None, closed: false }))
+        Ok(Box::new(Writer { store: self.clone(), location, head: Vec::new(), parts: None, bytes: 0, closed: false }))
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
@@ -132,13 +132,25 @@ impl FileRead for Reader {
     }
 }
 
-/// Collects the first part; an object that is no longer than that is created in one request, a longer one in parts.
+/// Collects the first part; an object that is no longer than that is created in one request, a longer one in parts. What
+/// the store has is looked at before the object counts as written: a table whose manifest is missing cannot be read.
 struct Writer {
     store: Store,
     location: String,
     head: Vec<u8>,
     parts: Option<WriteMultipart>,
+    bytes: u64,
     closed: bool,
+}
+
+async fn must_have(store: &Store, location: &str, bytes: u64) -> Result<()> {
+    let found = store.size(location).await?;
+    if found == Some(bytes) {
+        return Ok(());
+    }
+    let found = found.map_or("nothing".to_owned(), |bytes| format!("{bytes} bytes"));
+    let reason = format!("the store took {bytes} bytes and has {found}");
+    Err(StorageError::Failed { action: "write", location: location.to_owned(), reason }.into())
 }
 
 #[async_trait]
@@ -147,6 +159,7 @@ impl FileWrite for Writer {
         if self.closed {
             return Err(Error::new(ErrorKind::Unexpected, format!("{:?} is written after its close", self.location)));
         }
+        self.bytes += bs.len() as u64;
         if self.parts.is_none() && self.head.len() + bs.len() <= PART_BYTES {
             self.head.extend_from_slice(&bs);
             return Ok(());
@@ -174,12 +187,12 @@ impl FileWrite for Writer {
             return Err(Error::new(ErrorKind::Unexpected, format!("{:?} is closed twice", self.location)));
         }
         match self.parts.take() {
-            None => Ok(self.store.put_new(&self.location, std::mem::take(&mut self.head).into()).await?),
-            Some(parts) => match parts.finish().await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(self.store.error("write", &self.location, &error).into()),
-            },
+            None => self.store.put_new(&self.location, std::mem::take(&mut self.head).into()).await?,
+            Some(parts) => {
+                parts.finish().await.map_err(|error| self.store.error("write", &self.location, &error))?;
+            }
         }
+        must_have(&self.store, &self.location, self.bytes).await
     }
 }
 

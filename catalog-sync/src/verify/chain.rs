@@ -90,8 +90,7 @@ pub(super) fn batch(
     let mut topics = BTreeMap::new();
     for (name, partitions) in ranges {
         let Some(now) = after.topics.get(name) else { return Err(format!("{name}: the range has no position")) };
-        let was = before.topics.get(name);
-        let same = was.filter(|was| was.id == now.id);
+        let same = before.topics.get(name).filter(|was| was.id == now.id && was.epoch == now.epoch);
         let mut batch = BTreeMap::new();
         for (partition, range) in partitions {
             let then = same.and_then(|topic| topic.partitions.get(partition));
@@ -99,8 +98,7 @@ pub(super) fn batch(
             let part = BatchRange::new(*range, then.is_none(), gained.rows, gained.rejects);
             batch.insert(*partition, part.map_err(|error| format!("{name}-{partition}: {error}"))?);
         }
-        let supersedes = was.filter(|was| was.id != now.id).map(|was| was.id.clone());
-        topics.insert(name.clone(), TopicRanges { id: now.id.clone(), supersedes, partitions: batch });
+        topics.insert(name.clone(), TopicRanges { id: now.id.clone(), epoch: now.epoch, partitions: batch });
     }
     Ranges::new(topics).ok_or_else(|| "its offset ranges are empty".to_owned())
 }
@@ -111,5 +109,6 @@ fn gained(then: Option<&PartitionPosition>, now: Option<&PartitionPosition>) -> 
         rows: now.rows.checked_sub(then.rows)?,
         rejects: now.rejects.checked_sub(then.rejects)?,
         skipped: now.skipped.checked_sub(then.skipped)?,
+        lost: now.lost.checked_sub(then.lost)?,
     })
 }

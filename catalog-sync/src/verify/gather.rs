@@ -12,9 +12,11 @@ use protocol::lineage::POSITION_KEY;
 
 use super::files::{FileFact, Found, Kind, ManifestFact, Tally};
 use super::history::{Property, SnapshotFact, State, Walk};
+use super::overrides::Word;
 use super::{VerifyError, plural};
 use crate::catalog::{CatalogClient, CatalogError, LoadedTable, TableCommit, backoff};
 use crate::commit::{RANGES_KEY, REJECTS_KEY};
+use crate::overrule::{OVERRIDE_KEY, OVERRIDE_REASON_KEY};
 use crate::storage::{StorageError, Store};
 
 /// Requests under way at once.
@@ -175,6 +177,8 @@ fn fact(snapshot: &Snapshot) -> SnapshotFact {
         position: text(POSITION_KEY),
         ranges: text(RANGES_KEY),
         rejects: number(REJECTS_KEY),
+        overruled: text(OVERRIDE_KEY)
+            .map(|token| Word { token, reason: text(OVERRIDE_REASON_KEY).unwrap_or_default() }),
         added_records: number("added-records").unwrap_or(0),
         deleted_records: number("deleted-records").unwrap_or(0),
         added_deletes: number("added-position-deletes").unwrap_or(0),

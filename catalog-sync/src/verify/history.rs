@@ -1,5 +1,5 @@
 //! The chain of snapshots: each ingest snapshot begins exactly where the table stood and ends where its own position
-//! stands; every other snapshot leaves the position as it was.
+//! stands; an operator's word moves the position by what it says; every other snapshot leaves it as it was.
 //!
 //! With the first snapshot at hand that makes every offset between the ends of the position present exactly once. Each
 //! ingest snapshot is replayed through [`Position::advance`], the very function that let it in. Snapshots of others are
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use protocol::{Position, Ranges};
 
 use super::chain::{adjacent, batch, stated, unmoved};
+use super::overrides::{Before, Override, Word, judge};
 use super::{Check, plural};
 
 /// The table property that holds the position, as one state of the table shows it.
@@ -42,6 +43,8 @@ pub struct SnapshotFact {
     pub ranges: Option<String>,
     /// Rejects that it passed over.
     pub rejects: Option<u64>,
+    /// An operator's word against a halt, if it is one.
+    pub overruled: Option<Word>,
     /// Records of added data files.
     pub added_records: u64,
     /// Records of removed data files.
@@ -102,6 +105,8 @@ pub struct Replay {
     pub rewrites: u64,
     /// Commits of others that changed rows.
     pub foreign: Vec<ForeignChange>,
+    /// Halts that an operator overruled.
+    pub overrides: Vec<Override>,
     /// Everything that is wrong.
     pub problems: Vec<String>,
 }
@@ -112,45 +117,85 @@ impl Replay {
     pub fn foreign_rows(&self) -> i128 {
         self.foreign.iter().map(|change| change.rows).sum()
     }
+
+    /// Rows that the position counts, and that a rollback took away for good by an operator's word.
+    #[must_use]
+    pub fn rows_given_up(&self) -> u64 {
+        self.overrides.iter().map(|said| said.rows_given_up).sum()
+    }
+}
+
+/// Where the walk stands.
+#[derive(Default)]
+struct At<'a> {
+    /// The position, while it is known.
+    position: Option<Position>,
+    /// The last position that could be read, and what was wrong with those after it.
+    unreadable: Option<(Option<Position>, Vec<String>)>,
+    snapshot: Option<&'a SnapshotFact>,
+    property: Option<&'a Property>,
 }
 
 /// Goes through the states from the oldest to the newest.
 #[must_use]
 pub fn replay(walk: &Walk) -> Replay {
     let mut replay = Replay::default();
-    let mut before = walk.from_beginning.then(Position::default);
-    let mut last: Option<&SnapshotFact> = None;
+    let mut at = At { position: walk.from_beginning.then(Position::default), ..At::default() };
     for state in &walk.states {
-        let stated = match stated(state) {
-            Ok(stated) => stated,
-            Err(problem) => {
-                replay.problems.push(format!("{}: {problem}", state.at));
-                before = None;
-                last = state.snapshot.as_ref().or(last);
-                continue;
-            }
-        };
+        let last = at.snapshot;
         let new = state.snapshot.as_ref().filter(|snapshot| last.is_none_or(|last| last.id != snapshot.id));
-        let ingest = new.and_then(|snapshot| Some((snapshot, snapshot.ranges.as_deref()?)));
-        let problems = match (ingest, &stated) {
-            (Some((snapshot, ranges)), Some(after)) => replay.ingest(snapshot, ranges, before.as_ref(), after),
-            (Some(_), None) => vec!["brings offset ranges and bears no position".to_owned()],
-            (None, stated) => unmoved(before.as_ref(), stated.as_ref(), &state.property),
-        };
-        replay.problems.extend(problems.into_iter().map(|problem| format!("{}: {problem}", state.at)));
+        match stated(state) {
+            Ok(stated) => replay.position(state, new, stated, &mut at),
+            Err(problem) => {
+                let before = at.position.take();
+                let (_, problems) = at.unreadable.get_or_insert_with(|| (before, Vec::new()));
+                problems.push(format!("{}: {problem}", state.at));
+            }
+        }
         if let Some(snapshot) = new {
             replay.continues(state, snapshot, last);
-            if ingest.is_none() {
+            if snapshot.ranges.is_none() {
                 replay.other(state, snapshot);
             }
-            last = Some(snapshot);
+            at.snapshot = Some(snapshot);
         }
-        before = stated.or(before);
+        at.property = Some(&state.property);
     }
+    replay.problems.extend(at.unreadable.into_iter().flat_map(|(_, problems)| problems));
     replay
 }
 
 impl Replay {
+    /// A state whose position can be read, or that names none: was it allowed to move?
+    fn position(&mut self, state: &State, new: Option<&SnapshotFact>, stated: Option<Position>, at: &mut At<'_>) {
+        let unreadable = at.unreadable.take();
+        let word = new.and_then(|snapshot| Some((snapshot, snapshot.overruled.as_ref()?)));
+        let ingest = new.and_then(|snapshot| Some((snapshot, snapshot.ranges.as_deref()?)));
+        let mut cured = false;
+        let problems = match (word, ingest, &stated) {
+            (Some(_), Some(_), _) => vec!["brings both offset ranges and an operator's word".to_owned()],
+            (Some((snapshot, word)), None, Some(after)) => {
+                let readable = unreadable.as_ref().and_then(|(readable, _)| readable.as_ref());
+                let (position, snapshot_before, property) = (at.position.as_ref(), at.snapshot, at.property);
+                let before = Before { position, readable, snapshot: snapshot_before, property };
+                let (said, problems) = judge(word, snapshot, before, after);
+                self.overrides.push(said);
+                cured = true;
+                problems
+            }
+            (None, Some((snapshot, ranges)), Some(after)) => self.ingest(snapshot, ranges, at.position.as_ref(), after),
+            (_, _, None) if word.is_some() || ingest.is_some() => {
+                vec!["changes the position and bears none".to_owned()]
+            }
+            (None, None, stated) => unmoved(at.position.as_ref(), stated.as_ref(), &state.property),
+            (Some(_), None, None) | (None, Some(_), None) => Vec::new(),
+        };
+        // A position that could not be read is a fault until an operator has put one in its place.
+        self.problems.extend(unreadable.filter(|_| !cured).into_iter().flat_map(|(_, problems)| problems));
+        self.problems.extend(problems.into_iter().map(|problem| format!("{}: {problem}", state.at)));
+        at.position = stated.or(at.position.take());
+    }
+
     /// An ingest snapshot: the batch that it brought, put onto the position before it, gives its own position.
     fn ingest(
         &mut self,
@@ -233,8 +278,12 @@ impl Replay {
 /// The check that no offset is missing or twice.
 #[must_use]
 pub fn ranges(walk: &Walk, replay: &Replay) -> Check {
+    let overrides = match replay.overrides.len() as u64 {
+        0 => String::new(),
+        count => format!(", {}", plural(count, "override")),
+    };
     let detail = format!(
-        "{} of ingest brought {}, {}; {}",
+        "{} of ingest brought {}, {}{overrides}; {}",
         plural(replay.ingests, "snapshot"),
         plural(replay.offsets, "offset"),
         plural(replay.rewrites, "rewrite"),

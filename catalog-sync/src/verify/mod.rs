@@ -7,6 +7,7 @@
 //!   offsets   pure: position, rows, totals
 //!   history   pure: the chain of snapshots, each beginning where the one before it ended
 //!   chain     pure: one link of it
+//!   overrides pure: a link that an operator made
 //! ```
 //!
 //! Read-only. Rows are counted from metadata, data files are not opened. Called by `catalog-sync verify`.
@@ -16,10 +17,13 @@ pub mod files;
 mod gather;
 pub mod history;
 pub mod offsets;
+pub mod overrides;
 
 use iceberg::TableIdent;
 use serde::Serialize;
 
+pub use self::history::Walk;
+use self::overrides::Override;
 use crate::catalog::{CatalogClient, CatalogError};
 use crate::storage::StorageError;
 
@@ -84,6 +88,12 @@ pub struct Report {
     pub sequence_number: i64,
     /// Whether every check holds.
     pub complete: bool,
+    /// Offsets that Kafka no longer had, and that an operator gave up; the table is complete but for these.
+    pub lost_offsets: u64,
+    /// Rows that a rollback took away, and that stay away by an operator's word.
+    pub rows_given_up: u64,
+    /// The operators' words in the history that was walked, oldest first.
+    pub overrides: Vec<Override>,
     /// The checks.
     pub checks: Vec<Check>,
     /// What is worth knowing and no fault.
@@ -122,6 +132,7 @@ pub async fn verify(client: &CatalogClient, ident: &TableIdent, options: VerifyO
     } else {
         notes.push("the history was left out: gaps and overlaps inside it cannot be seen".to_owned());
     }
+    let lost_offsets = facts.as_ref().map_or(0, |facts| facts.position.counts().lost);
     notes.extend(facts.ok().and_then(|facts| offsets::property_note(loaded, &facts.position)));
     Ok(Report {
         table: ident.to_string(),
@@ -129,9 +140,20 @@ pub async fn verify(client: &CatalogClient, ident: &TableIdent, options: VerifyO
         snapshot_id: loaded.metadata().current_snapshot_id(),
         sequence_number: loaded.metadata().last_sequence_number(),
         complete: checks.iter().all(|check| check.ok),
+        lost_offsets,
+        rows_given_up: replay.rows_given_up(),
+        overrides: replay.overrides,
         checks,
         notes,
     })
+}
+
+/// The states of a table, `limit` commits back at most.
+///
+/// # Errors
+/// [`VerifyError`].
+pub(crate) async fn walk(client: &CatalogClient, ident: &TableIdent, limit: usize) -> Result<Walk, VerifyError> {
+    Ok(gather::view(client, ident, limit).await?.walk)
 }
 
 /// `1 file`, `2 files`.

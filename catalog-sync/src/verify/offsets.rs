@@ -31,7 +31,7 @@ pub struct Counted {
 }
 
 /// The position can be read, the table was not rolled back under it, and in every partition offsets = rows + rejects +
-/// skipped (which the type itself holds).
+/// skipped + lost (which the type itself holds).
 #[must_use]
 pub fn position(facts: &Result<TableFacts, Halt>) -> Check {
     match facts {
@@ -43,8 +43,9 @@ pub fn position(facts: &Result<TableFacts, Halt>) -> Check {
             let topics = &facts.position.topics;
             let partitions: usize = topics.values().map(|topic| topic.partitions.len()).sum();
             let counts = facts.position.counts();
+            let lost = if counts.lost > 0 { format!(" + {} lost", counts.lost) } else { String::new() };
             let detail = format!(
-                "{}, {}: {} = {} + {} + {} skipped",
+                "{}, {}: {} = {} + {} + {} skipped{lost}",
                 plural(topics.len() as u64, "topic"),
                 plural(partitions as u64, "partition"),
                 plural(counts.offsets(), "offset"),
@@ -89,8 +90,10 @@ pub fn rows(position: &Position, counted: &Counted, replay: &Replay, allow_forei
     let ingested = position.counts().rows;
     let live = i128::from(counted.records) - i128::from(counted.position_deletes);
     let difference = live - i128::from(ingested);
+    let given_up = i128::from(replay.rows_given_up());
+    let given_up_text = if given_up > 0 { format!(", {given_up} given up") } else { String::new() };
     let detail = format!(
-        "{} by the position, {live} in the table ({} in live data files, {} deleted)",
+        "{} by the position, {live} in the table ({} in live data files, {} deleted){given_up_text}",
         plural(ingested, "row"),
         counted.records,
         counted.position_deletes
@@ -101,11 +104,11 @@ pub fn rows(position: &Position, counted: &Counted, replay: &Replay, allow_forei
         problems.push(format!("{count}: how many rows they delete cannot be told from metadata"));
     }
     let foreign = replay.foreign_rows();
-    let expected = if allow_foreign { foreign } else { 0 };
+    let expected = if allow_foreign { foreign } else { 0 } - given_up;
     if difference != expected {
         let more = if difference < 0 { "fewer" } else { "more" };
         let mut text = format!("the table has {} rows {more} than the position accounts for", difference.abs());
-        match (replay.foreign.is_empty(), difference == foreign) {
+        match (replay.foreign.is_empty(), difference == foreign - given_up) {
             (true, _) => text.push_str("; no commit of the history that was walked explains it"),
             (false, true) => text.push_str("; commits of others account for all of them, see `foreign`"),
             (false, false) => text.push_str(&format!("; commits of others account for {foreign:+}, see `foreign`")),
@@ -152,7 +155,13 @@ mod tests {
 
     #[test]
     fn the_position_is_shown_as_a_sum() {
-        let facts = TableFacts { uuid: "u".into(), snapshot_id: None, sequence_number: 1, position: seven_rows() };
+        let facts = TableFacts {
+            uuid: "u".into(),
+            snapshot_id: None,
+            sequence_number: 1,
+            position: seven_rows(),
+            sweep_epoch: String::new(),
+        };
         assert_eq!(position(&Ok(facts)).detail, "1 topic, 1 partition: 10 offsets = 7 rows + 1 reject + 2 skipped");
         let halt = Halt::TableRolledBack { written: 9, current: 8 };
         let check = position(&Err(halt));

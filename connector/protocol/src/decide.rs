@@ -6,18 +6,25 @@
 //! |---|---|---|
 //! | `at == start` | continues | may be committed |
 //! | no position | says so itself (`first`) | may be committed |
-//! | `at == end` | any | is there already |
+//! | `at == end`, began at `start` or before | any | is there already |
 //! | anything else | | fenced |
 //!
+//! And for the batch as a whole: its files must have been begun in the table's present **sweep epoch** (the name of the last
+//! orphan sweep, [`SWEEP_EPOCH_KEY`]); else a sweep may have deleted them, since no snapshot refers to them yet.
+//!
 //! A batch is committed if *all* of its partitions may be, done if all are there already, and fenced if some are and
-//! some are not: another writer got in between. A topic of another identity, or a table of another uuid, halts.
+//! some are not: another writer got in between. A table of another uuid halts.
 //!
 //! Asked before the first POST and again, on a fresh load, after a conflict or an unknown outcome; so an answer that
 //! was lost is recognised by what the table says, whoever committed after us.
 
 use crate::halt::Halt;
-use crate::position::{AdvanceError, Position};
-use crate::ranges::Ranges;
+use crate::position::Position;
+use crate::ranges::{BatchRange, Ranges};
+
+/// Table property with the name of the last orphan sweep; unset when there was none. A name is never used twice, so that
+/// a table that was rolled back does not return to an epoch whose files are gone.
+pub const SWEEP_EPOCH_KEY: &str = "catalog-sync.sweep-epoch";
 
 /// What one load of a table tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +37,17 @@ pub struct TableFacts {
     pub sequence_number: i64,
     /// How far it has got.
     pub position: Position,
+    /// Name of the last orphan sweep; empty when there was none.
+    pub sweep_epoch: String,
+}
+
+/// Offsets whose files wait to be committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// The offsets.
+    pub ranges: Ranges,
+    /// The table's sweep epoch as it was before the first file was begun.
+    pub sweep_epoch: String,
 }
 
 /// What is to become of one batch.
@@ -45,7 +63,8 @@ pub enum Decision {
     Halt(Halt),
 }
 
-/// Leave to commit on one base, and the position afterwards. Made by [`decide`] only.
+/// Leave to commit on one base, and the position afterwards. Made by [`decide`], by
+/// [`overrule`](crate::overrule::overrule), an operator's word, and by [`CommitPlan::carrying`] for what changes no row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitPlan {
     uuid: String,
@@ -55,6 +74,23 @@ pub struct CommitPlan {
 }
 
 impl CommitPlan {
+    /// On these facts, to this position. For the makers of plans in this crate only.
+    pub(crate) fn on(facts: &TableFacts, position: Position) -> Self {
+        Self {
+            uuid: facts.uuid.clone(),
+            base: facts.snapshot_id,
+            sequence_number: facts.sequence_number.saturating_add(1),
+            position,
+        }
+    }
+
+    /// Leave to commit what changes no row, on these facts: with the position that they hold. Maintenance has no other plan,
+    /// so that it can carry a position and never write one.
+    #[must_use]
+    pub fn carrying(facts: &TableFacts) -> Self {
+        Self::on(facts, facts.position.clone())
+    }
+
     /// The table must have this uuid.
     #[must_use]
     pub fn uuid(&self) -> &str {
@@ -83,7 +119,7 @@ impl CommitPlan {
 /// Decides about batches that were read for the table `uuid`, in their order. The plan is there if at least one is to
 /// be committed.
 #[must_use]
-pub fn decide(facts: &TableFacts, uuid: &str, batches: &[&Ranges]) -> (Vec<Decision>, Option<CommitPlan>) {
+pub fn decide(facts: &TableFacts, uuid: &str, batches: &[&Proposal]) -> (Vec<Decision>, Option<CommitPlan>) {
     if facts.uuid != uuid {
         let halt = Halt::TableReplaced { expected: uuid.to_owned(), found: facts.uuid.clone() };
         return (vec![Decision::Halt(halt); batches.len()], None);
@@ -91,33 +127,37 @@ pub fn decide(facts: &TableFacts, uuid: &str, batches: &[&Ranges]) -> (Vec<Decis
     let mut position = facts.position.clone();
     let decisions: Vec<_> = batches
         .iter()
-        .map(|ranges| match position.advance(ranges) {
+        .map(|batch| match position.advance(&batch.ranges) {
+            // By the table, not by the plan: a plan may still fail.
+            Err(_) if is_behind(&facts.position, &batch.ranges) => Decision::AlreadyCommitted,
+            Ok(_) if batch.sweep_epoch != facts.sweep_epoch => Decision::Fenced(
+                "an orphan sweep ran since the batch was begun, and may have deleted its files".to_owned(),
+            ),
             Ok(after) => {
                 position = after;
                 Decision::Commit
             }
-            // By the table, not by the plan: a plan may still fail.
-            Err(_) if is_behind(&facts.position, ranges) => Decision::AlreadyCommitted,
-            Err(AdvanceError::OtherTopic { topic, table, batch }) => {
-                Decision::Halt(Halt::TopicRecreated { topic, expected: table, found: batch })
-            }
+            // Another topic or another epoch, too: the batch may be the one that is out of date, and only Kafka can tell. The
+            // task asks it when it begins again, and halts if it is the table.
             Err(error) => Decision::Fenced(error.to_string()),
         })
         .collect();
-    let plan = decisions.contains(&Decision::Commit).then(|| CommitPlan {
-        uuid: facts.uuid.clone(),
-        base: facts.snapshot_id,
-        sequence_number: facts.sequence_number.saturating_add(1),
-        position,
-    });
+    let plan = decisions.contains(&Decision::Commit).then(|| CommitPlan::on(facts, position));
     (decisions, plan)
 }
 
-/// Whether the position stands at the end of every range of the batch.
+/// Whether the position has every range of the batch: it stands at the end, and began no later than at the start.
 fn is_behind(position: &Position, ranges: &Ranges) -> bool {
     ranges.topics().iter().all(|(name, batch)| {
-        position.topics.get(name).is_some_and(|topic| topic.id == batch.id)
-            && batch.partitions.iter().all(|(&p, part)| position.next(name, p) == Some(part.range().end()))
+        position.topics.get(name).is_some_and(|topic| {
+            let has = |(p, part): (&i32, &BatchRange)| {
+                topic
+                    .partitions
+                    .get(p)
+                    .is_some_and(|at| at.first <= part.range().start() && at.next == part.range().end())
+            };
+            topic.id == batch.id && topic.epoch == batch.epoch && batch.partitions.iter().all(has)
+        })
     })
 }
 
@@ -128,28 +168,35 @@ mod tests {
 
     use super::*;
     use crate::offset::{Offset, OffsetRange};
-    use crate::ranges::{BatchRange, TopicRanges};
+    use crate::ranges::TopicRanges;
 
     const UUID: &str = "7f3b";
 
     /// Partition -> (start, end); a start of 0 is a first range.
-    fn batch(id: &str, parts: &[(i32, i64, i64)]) -> Ranges {
+    fn batch(id: &str, parts: &[(i32, i64, i64)]) -> Proposal {
         let part = |&(p, start, end): &(i32, i64, i64)| {
             let range = OffsetRange::new(Offset::new(start).unwrap(), Offset::new(end).unwrap()).unwrap();
             (p, BatchRange::new(range, start == 0, range.width(), 0).unwrap())
         };
         let partitions = parts.iter().map(part).collect();
-        let topic = TopicRanges { id: id.into(), supersedes: None, partitions };
-        Ranges::new(BTreeMap::from([("clicks".into(), topic)])).unwrap()
+        let topic = TopicRanges { id: id.into(), epoch: 0, partitions };
+        let ranges = Ranges::new(BTreeMap::from([("clicks".into(), topic)])).unwrap();
+        Proposal { ranges, sweep_epoch: String::new() }
     }
 
-    fn facts(committed: &[&Ranges]) -> TableFacts {
-        let position = committed.iter().fold(Position::default(), |at, ranges| at.advance(ranges).unwrap());
-        TableFacts { uuid: UUID.into(), snapshot_id: Some(41), sequence_number: 6, position }
+    fn facts(committed: &[&Proposal]) -> TableFacts {
+        let position = committed.iter().fold(Position::default(), |at, batch| at.advance(&batch.ranges).unwrap());
+        TableFacts {
+            uuid: UUID.into(),
+            snapshot_id: Some(41),
+            sequence_number: 6,
+            position,
+            sweep_epoch: String::new(),
+        }
     }
 
-    fn one(facts: &TableFacts, ranges: &Ranges) -> Decision {
-        decide(facts, UUID, &[ranges]).0.remove(0)
+    fn one(facts: &TableFacts, batch: &Proposal) -> Decision {
+        decide(facts, UUID, &[batch]).0.remove(0)
     }
 
     #[test]
@@ -193,6 +240,17 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_begins_before_the_table_did_is_fenced() {
+        // Kafka deleted the first records while two writers began: one read them, the other found the log without them.
+        let range = OffsetRange::new(Offset::new(1).unwrap(), Offset::new(10).unwrap()).unwrap();
+        let part = BatchRange::new(range, true, 9, 0).unwrap();
+        let topic = TopicRanges { id: "a".into(), epoch: 0, partitions: BTreeMap::from([(0, part)]) };
+        let later = Ranges::new(BTreeMap::from([("clicks".into(), topic)])).unwrap();
+        let facts = facts(&[&Proposal { ranges: later, sweep_epoch: String::new() }]);
+        assert!(matches!(one(&facts, &batch("a", &[(0, 0, 10)])), Decision::Fenced(_)));
+    }
+
+    #[test]
     fn what_is_only_planned_is_not_committed_already() {
         let first = batch("a", &[(0, 0, 10)]);
         let (decisions, _) = decide(&facts(&[]), UUID, &[&first, &first]);
@@ -201,14 +259,27 @@ mod tests {
     }
 
     #[test]
-    fn another_table_or_another_topic_of_the_same_name_halts() {
+    fn another_table_halts_and_another_topic_of_the_same_name_is_fenced() {
         let first = batch("a", &[(0, 0, 10)]);
         let facts = facts(&[&first]);
         let (decisions, plan) = decide(&facts, "other", &[&batch("a", &[(0, 10, 11)])]);
         assert!(matches!(decisions[0], Decision::Halt(Halt::TableReplaced { .. })));
         assert_eq!(plan, None);
         let recreated = one(&facts, &batch("b", &[(0, 0, 10)]));
-        assert!(matches!(recreated, Decision::Halt(Halt::TopicRecreated { .. })));
+        assert!(
+            matches!(recreated, Decision::Fenced(_)),
+            "the batch may be from the topic that is gone: {recreated:?}"
+        );
+    }
+
+    #[test]
+    fn a_batch_begun_before_a_sweep_is_fenced_unless_the_table_has_it() {
+        let (first, next) = (batch("a", &[(0, 0, 10)]), batch("a", &[(0, 10, 12)]));
+        let swept = TableFacts { sweep_epoch: "s1".into(), ..facts(&[&first]) };
+        assert!(matches!(one(&swept, &next), Decision::Fenced(_)));
+        assert_eq!(one(&swept, &first), Decision::AlreadyCommitted);
+        assert_eq!(one(&swept, &Proposal { sweep_epoch: "s1".into(), ..next.clone() }), Decision::Commit);
+        assert!(matches!(one(&facts(&[&first]), &Proposal { sweep_epoch: "s1".into(), ..next }), Decision::Fenced(_)));
     }
 
     /// Every table position against every batch range of a small world: a batch is committed only where it starts.
@@ -225,5 +296,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_plan_that_changes_no_row_carries_the_position_of_its_base() {
+        let base = facts(&[&batch("a", &[(0, 0, 10)])]);
+        let plan = CommitPlan::carrying(&base);
+        assert_eq!((plan.uuid(), plan.base(), plan.sequence_number()), (UUID, Some(41), 7));
+        assert_eq!(plan.position(), &base.position);
     }
 }

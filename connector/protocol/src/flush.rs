@@ -7,7 +7,7 @@ pub struct FlushLimits {
     pub age_ms_max: u64,
     /// Rows and rejects.
     pub records_max: u64,
-    /// Bytes of memory held for the batch.
+    /// Bytes of memory held for the batch that cannot be made less.
     pub bytes_max: u64,
 }
 
@@ -18,7 +18,7 @@ pub struct Fill {
     pub age_ms: u64,
     /// Rows and rejects.
     pub records: u64,
-    /// Bytes of memory.
+    /// Bytes of memory that cannot be made less while the batch is open.
     pub bytes: u64,
 }
 

@@ -41,6 +41,8 @@ pub enum Halt {
         topic: String,
         /// Kafka partition.
         partition: i32,
+        /// The topic's epoch in the table. The table can come to stand at the same offset again, in a later epoch.
+        epoch: u32,
         /// Where the table stands.
         expected: Offset,
         /// Kafka's end.
@@ -56,12 +58,12 @@ pub enum Halt {
     },
     /// The position was written with a later snapshot than the table shows: somebody rolled the table back.
     #[error(
-        "the position was written with sequence number {written}, but the table is at {current}: it was rolled back"
+        "the position was written with sequence number {written}, but the table went back to {current}: it was rolled back"
     )]
     TableRolledBack {
         /// Sequence number in the position.
         written: i64,
-        /// Sequence number of the current snapshot.
+        /// Sequence number of the snapshot that the table went back to.
         current: i64,
     },
     /// The position cannot be understood.
@@ -83,6 +85,25 @@ impl Halt {
         "position-unreadable",
         "schema-incompatible",
     ];
+
+    /// What an operator repeats, letter by letter, to have the table's position changed so that this halt ends
+    /// ([`crate::overrule`]). None where nothing about the position has to change: alter or restore the table, restart.
+    #[must_use]
+    pub fn token(&self) -> Option<String> {
+        let code = self.code();
+        match self {
+            Self::Gap { topic, partition, expected, found, .. } => {
+                Some(format!("{code}:{topic}-{partition}:{expected}..{found}"))
+            }
+            Self::PositionAhead { topic, partition, epoch, expected, found } => {
+                Some(format!("{code}:{topic}-{partition}@{epoch}:{expected}..{found}"))
+            }
+            Self::TopicRecreated { topic, expected, found } => Some(format!("{code}:{topic}:{expected}..{found}")),
+            Self::TableRolledBack { written, current } => Some(format!("{code}:{written}..{current}")),
+            Self::PositionUnreadable(_) => Some(code.to_owned()),
+            Self::TableReplaced { .. } | Self::SchemaIncompatible(_) => None,
+        }
+    }
 
     /// Stable name, and anchor in the runbook.
     #[must_use]

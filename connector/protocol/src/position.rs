@@ -23,6 +23,8 @@ pub struct Counts {
     pub rejects: u64,
     /// Offsets that never held a record for us: transaction markers, aborted and compacted records.
     pub skipped: u64,
+    /// Offsets that Kafka deleted before they were read, and whose loss an operator accepted.
+    pub lost: u64,
 }
 
 impl Counts {
@@ -33,13 +35,14 @@ impl Counts {
             rows: self.rows.saturating_add(other.rows),
             rejects: self.rejects.saturating_add(other.rejects),
             skipped: self.skipped.saturating_add(other.skipped),
+            lost: self.lost.saturating_add(other.lost),
         }
     }
 
     /// Offsets in all.
     #[must_use]
     pub fn offsets(self) -> u64 {
-        self.rows.saturating_add(self.rejects).saturating_add(self.skipped)
+        self.rows.saturating_add(self.rejects).saturating_add(self.skipped).saturating_add(self.lost)
     }
 }
 
@@ -59,7 +62,8 @@ pub struct PartitionPosition {
 pub struct TopicPosition {
     /// The topic's identity: Kafka's topic id, or what the operator named where the broker has none.
     pub id: String,
-    /// How many topics of this name came before, each superseded by an operator's word.
+    /// How often an operator's word changed the account: another topic took this name, or the log was lost in part. A batch
+    /// of another epoch is never committed.
     pub epoch: u32,
     /// What became of the records of those.
     pub ended: Counts,
@@ -100,6 +104,16 @@ pub enum AdvanceError {
         table: String,
         /// Identity in the batch.
         batch: String,
+    },
+    /// The topic's account was closed and opened anew, by an operator's word, since the batch was begun.
+    #[error("topic {topic}: the table is in epoch {table}, the batch was begun in epoch {batch}")]
+    OtherEpoch {
+        /// Topic name.
+        topic: String,
+        /// Epoch in the table.
+        table: u32,
+        /// Epoch in the batch.
+        batch: u32,
     },
 }
 
@@ -145,23 +159,19 @@ impl Position {
         Ok(after)
     }
 
-    /// The entry that a batch advances: the topic's own, a new one, or a new epoch of a superseded one.
+    /// The entry that a batch advances: the topic's own, or a new one.
     fn topic_for(&mut self, name: &str, batch: &TopicRanges) -> Result<&mut TopicPosition, AdvanceError> {
         let new =
             || TopicPosition { id: batch.id.clone(), epoch: 0, ended: Counts::default(), partitions: BTreeMap::new() };
         let topic = self.topics.entry(name.to_owned()).or_insert_with(new);
-        if topic.id == batch.id {
-            return Ok(topic);
+        if topic.id != batch.id {
+            let (table, batch) = (topic.id.clone(), batch.id.clone());
+            return Err(AdvanceError::OtherTopic { topic: name.to_owned(), table, batch });
         }
-        if batch.supersedes.as_ref() != Some(&topic.id) {
-            return Err(AdvanceError::OtherTopic {
-                topic: name.to_owned(),
-                table: topic.id.clone(),
-                batch: batch.id.clone(),
-            });
+        if topic.epoch != batch.epoch {
+            let (table, batch) = (topic.epoch, batch.epoch);
+            return Err(AdvanceError::OtherEpoch { topic: name.to_owned(), table, batch });
         }
-        let ended = topic.partitions.values().fold(topic.ended, |sum, part| sum.plus(part.counts));
-        *topic = TopicPosition { epoch: topic.epoch.saturating_add(1), ended, ..new() };
         Ok(topic)
     }
 
@@ -227,21 +237,42 @@ struct Wire {
     topics: BTreeMap<String, WireTopic>,
 }
 
-/// `parts`: partition -> [first, next, rows, rejects]; what was skipped follows from these.
+/// `ended`: [rows, rejects, skipped], and `lost` behind them if there was any. `parts`: partition -> [first, next, rows,
+/// rejects], and `lost` likewise; what was skipped follows from these.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WireTopic {
     id: String,
     epoch: u32,
-    ended: [u64; 3],
-    parts: BTreeMap<i32, (Offset, Offset, u64, u64)>,
+    ended: Vec<u64>,
+    parts: BTreeMap<i32, Vec<u64>>,
+}
+
+/// Leaves out a last number of 0.
+fn without_zero<const N: usize>(numbers: [u64; N]) -> Vec<u64> {
+    let kept = if numbers.last() == Some(&0) { N - 1 } else { N };
+    numbers.into_iter().take(kept).collect()
+}
+
+/// Puts the last number of 0 back.
+fn with_zero<const N: usize>(mut numbers: Vec<u64>) -> Result<[u64; N], PositionError> {
+    if numbers.len() + 1 == N {
+        numbers.push(0);
+    }
+    let malformed =
+        |numbers: Vec<u64>| PositionError::Malformed(format!("{numbers:?} is not {} or {N} numbers", N - 1));
+    numbers.try_into().map_err(malformed)
 }
 
 impl From<&TopicPosition> for WireTopic {
     fn from(topic: &TopicPosition) -> Self {
-        let ended = [topic.ended.rows, topic.ended.rejects, topic.ended.skipped];
-        let parts = topic.partitions.iter().map(|(&p, at)| (p, (at.first, at.next, at.counts.rows, at.counts.rejects)));
-        Self { id: topic.id.clone(), epoch: topic.epoch, ended, parts: parts.collect() }
+        let Counts { rows, rejects, skipped, lost } = topic.ended;
+        let part = |(&p, at): (&i32, &PartitionPosition)| {
+            let (first, next) = (at.first.since(Offset::ZERO), at.next.since(Offset::ZERO));
+            (p, without_zero([first, next, at.counts.rows, at.counts.rejects, at.counts.lost]))
+        };
+        let ended = without_zero([rows, rejects, skipped, lost]);
+        Self { id: topic.id.clone(), epoch: topic.epoch, ended, parts: topic.partitions.iter().map(part).collect() }
     }
 }
 
@@ -249,17 +280,25 @@ impl TryFrom<WireTopic> for TopicPosition {
     type Error = PositionError;
 
     fn try_from(wire: WireTopic) -> Result<Self, PositionError> {
-        let part = |(p, (first, next, rows, rejects)): (i32, (Offset, Offset, u64, u64))| {
-            let skipped = rows.checked_add(rejects).and_then(|records| next.since(first).checked_sub(records));
-            let Some(skipped) = skipped.filter(|_| next >= first) else {
-                let text = format!("partition {p}: {rows} rows and {rejects} rejects in offsets {first} to {next}");
-                return Err(PositionError::Malformed(text));
-            };
-            Ok((p, PartitionPosition { first, next, counts: Counts { rows, rejects, skipped } }))
-        };
-        let [rows, rejects, skipped] = wire.ended;
-        let partitions = wire.parts.into_iter().map(part).collect::<Result<_, _>>()?;
-        Ok(Self { id: wire.id, epoch: wire.epoch, ended: Counts { rows, rejects, skipped }, partitions })
+        let [rows, rejects, skipped, lost] = with_zero(wire.ended)?;
+        let partitions = wire.parts.into_iter().map(|(p, numbers)| Ok((p, partition_from(p, numbers)?)));
+        let partitions = partitions.collect::<Result<_, PositionError>>()?;
+        Ok(Self { id: wire.id, epoch: wire.epoch, ended: Counts { rows, rejects, skipped, lost }, partitions })
+    }
+}
+
+fn partition_from(partition: i32, numbers: Vec<u64>) -> Result<PartitionPosition, PositionError> {
+    let [first, next, rows, rejects, lost] = with_zero(numbers)?;
+    let known = rows.checked_add(rejects).and_then(|records| records.checked_add(lost));
+    let skipped = known.and_then(|known| next.checked_sub(first)?.checked_sub(known));
+    let offset = |number: u64| i64::try_from(number).ok().and_then(|number| Offset::new(number).ok());
+    match (offset(first), offset(next), skipped) {
+        (Some(first), Some(next), Some(skipped)) => {
+            Ok(PartitionPosition { first, next, counts: Counts { rows, rejects, skipped, lost } })
+        }
+        _ => Err(PositionError::Malformed(format!(
+            "partition {partition}: {rows} rows, {rejects} rejects and {lost} lost in offsets {first} to {next}"
+        ))),
     }
 }
 
@@ -269,20 +308,16 @@ mod tests {
     use super::*;
     use crate::offset::OffsetRange;
 
-    fn batch(id: &str, supersedes: Option<&str>, partition: i32, start: i64, end: i64, first: bool) -> Ranges {
+    fn batch(id: &str, epoch: u32, partition: i32, start: i64, end: i64, first: bool) -> Ranges {
         let range = OffsetRange::new(Offset::new(start).unwrap(), Offset::new(end).unwrap()).unwrap();
         let part = BatchRange::new(range, first, range.width() - 1, 1).unwrap();
-        let topic = TopicRanges {
-            id: id.into(),
-            supersedes: supersedes.map(Into::into),
-            partitions: BTreeMap::from([(partition, part)]),
-        };
+        let topic = TopicRanges { id: id.into(), epoch, partitions: BTreeMap::from([(partition, part)]) };
         Ranges::new(BTreeMap::from([("clicks".into(), topic)])).unwrap()
     }
 
     #[test]
     fn the_first_version_is_written_and_read_as_ever() {
-        let at = Position::default().advance(&batch("id-1", None, 0, 5, 9, true)).unwrap();
+        let at = Position::default().advance(&batch("id-1", 0, 0, 5, 9, true)).unwrap();
         let golden =
             r#"{"v":1,"seq":12,"topics":{"clicks":{"id":"id-1","epoch":0,"ended":[0,0,0],"parts":{"0":[5,9,3,1]}}}}"#;
         assert_eq!(at.encode(12), golden);
@@ -303,39 +338,45 @@ mod tests {
 
     #[test]
     fn a_position_moves_only_from_where_it_stands() {
-        let at = Position::default().advance(&batch("a", None, 0, 0, 10, true)).unwrap();
-        let next = at.advance(&batch("a", None, 0, 10, 15, false)).unwrap();
+        let at = Position::default().advance(&batch("a", 0, 0, 0, 10, true)).unwrap();
+        let next = at.advance(&batch("a", 0, 0, 10, 15, false)).unwrap();
         assert_eq!(next.next("clicks", 0), Some(Offset::new(15).unwrap()));
-        assert_eq!(next.counts(), Counts { rows: 13, rejects: 2, skipped: 0 });
+        assert_eq!(next.counts(), Counts { rows: 13, rejects: 2, skipped: 0, lost: 0 });
         for (start, end) in [(0, 10), (9, 15), (11, 15)] {
-            let refused = at.advance(&batch("a", None, 0, start, end, false));
+            let refused = at.advance(&batch("a", 0, 0, start, end, false));
             assert!(matches!(refused, Err(AdvanceError::NotAdjacent { .. })), "{start}");
         }
     }
 
     #[test]
     fn a_first_range_needs_a_table_without_position_and_the_other_way_round() {
-        let at = Position::default().advance(&batch("a", None, 0, 0, 10, true)).unwrap();
-        assert!(at.advance(&batch("a", None, 0, 10, 15, true)).is_err());
-        assert!(Position::default().advance(&batch("a", None, 0, 0, 10, false)).is_err());
-        assert!(at.advance(&batch("a", None, 1, 4, 15, true)).is_ok());
+        let at = Position::default().advance(&batch("a", 0, 0, 0, 10, true)).unwrap();
+        assert!(at.advance(&batch("a", 0, 0, 10, 15, true)).is_err());
+        assert!(Position::default().advance(&batch("a", 0, 0, 0, 10, false)).is_err());
+        assert!(at.advance(&batch("a", 0, 1, 4, 15, true)).is_ok());
     }
 
     #[test]
-    fn another_topic_of_the_same_name_needs_an_operators_word() {
-        let at = Position::default().advance(&batch("a", None, 0, 0, 10, true)).unwrap();
-        assert!(matches!(at.advance(&batch("b", None, 0, 0, 4, true)), Err(AdvanceError::OtherTopic { .. })));
-        assert!(at.advance(&batch("b", Some("x"), 0, 0, 4, true)).is_err());
-        let next = at.advance(&batch("b", Some("a"), 0, 0, 4, true)).unwrap();
-        assert_eq!(next.topics["clicks"].epoch, 1);
-        assert_eq!(next.topics["clicks"].ended, Counts { rows: 9, rejects: 1, skipped: 0 });
-        assert_eq!(next.counts().offsets(), 14);
+    fn another_topic_of_the_same_name_and_another_epoch_are_refused() {
+        let at = Position::default().advance(&batch("a", 0, 0, 0, 10, true)).unwrap();
+        assert!(matches!(at.advance(&batch("b", 0, 0, 0, 4, true)), Err(AdvanceError::OtherTopic { .. })));
+        assert!(matches!(at.advance(&batch("a", 1, 0, 10, 14, false)), Err(AdvanceError::OtherEpoch { .. })));
+        assert!(Position::default().advance(&batch("a", 1, 0, 0, 10, true)).is_err());
+    }
+
+    #[test]
+    fn what_was_lost_by_an_operators_word_is_part_of_the_account() {
+        let text =
+            r#"{"v":1,"seq":3,"topics":{"c":{"id":"a","epoch":1,"ended":[5,1,0,2],"parts":{"0":[5,19,3,1,10]}}}}"#;
+        let (at, seq) = Position::decode(text).unwrap();
+        assert_eq!(at.counts(), Counts { rows: 8, rejects: 2, skipped: 0, lost: 12 });
+        assert_eq!(at.encode(seq), text);
     }
 
     #[test]
     fn two_topics_are_never_mixed() {
-        let one = Position::default().advance(&batch("a", None, 0, 0, 10, true)).unwrap();
-        let mut other = batch("b", None, 0, 3, 5, true).topics().clone();
+        let one = Position::default().advance(&batch("a", 0, 0, 0, 10, true)).unwrap();
+        let mut other = batch("b", 0, 0, 3, 5, true).topics().clone();
         let topic = other.remove("clicks").unwrap();
         let both = one.advance(&Ranges::new(BTreeMap::from([("taps".into(), topic)])).unwrap()).unwrap();
         assert_eq!(both.next("clicks", 0), Some(Offset::new(10).unwrap()));
@@ -348,7 +389,7 @@ mod tests {
         let mut start = 3;
         for step in 1..200_i64 {
             let end = start + 1 + (step * 7919) % 13;
-            at = at.advance(&batch("a", None, 0, start, end, step == 1)).unwrap();
+            at = at.advance(&batch("a", 0, 0, start, end, step == 1)).unwrap();
             start = end;
             let part = at.topics["clicks"].partitions[&0];
             assert_eq!(part.counts.offsets(), part.next.since(part.first));

@@ -47,7 +47,7 @@ impl BatchRange {
         let Some(skipped) = rows.checked_add(rejects).and_then(|records| width.checked_sub(records)) else {
             return Err(RangeError::TooManyRecords { rows, rejects, width, range });
         };
-        Ok(Self { range, first, counts: Counts { rows, rejects, skipped } })
+        Ok(Self { range, first, counts: Counts { rows, rejects, skipped, lost: 0 } })
     }
 
     /// The offsets.
@@ -74,8 +74,8 @@ impl BatchRange {
 pub struct TopicRanges {
     /// Identity of the topic that the records came from.
     pub id: String,
-    /// Identity of the topic that this one takes the place of, by an operator's word; none otherwise.
-    pub supersedes: Option<String>,
+    /// The topic's epoch in the table's position when the batch was begun.
+    pub epoch: u32,
     /// Partition -> range.
     pub partitions: BTreeMap<i32, BatchRange>,
 }
@@ -153,21 +153,21 @@ mod tests {
     #[test]
     fn what_is_neither_row_nor_reject_was_skipped() {
         let part = BatchRange::new(range(10, 20), false, 7, 1).unwrap();
-        assert_eq!(part.counts(), Counts { rows: 7, rejects: 1, skipped: 2 });
+        assert_eq!(part.counts(), Counts { rows: 7, rejects: 1, skipped: 2, lost: 0 });
         assert!(BatchRange::new(range(10, 12), false, 2, 1).is_err());
         assert!(BatchRange::new(range(10, 12), false, u64::MAX, 1).is_err());
     }
 
     #[test]
     fn nothing_read_is_no_batch() {
-        let empty = TopicRanges { id: "a".into(), supersedes: None, partitions: BTreeMap::new() };
+        let empty = TopicRanges { id: "a".into(), epoch: 0, partitions: BTreeMap::new() };
         assert_eq!(Ranges::new(BTreeMap::from([("t".into(), empty)])), None);
     }
 
     #[test]
     fn the_summary_form_is_read_back() {
         let part = BatchRange::new(range(3, 9), true, 6, 0).unwrap();
-        let topic = TopicRanges { id: "a".into(), supersedes: None, partitions: BTreeMap::from([(2, part)]) };
+        let topic = TopicRanges { id: "a".into(), epoch: 0, partitions: BTreeMap::from([(2, part)]) };
         let ranges = Ranges::new(BTreeMap::from([("clicks".into(), topic)])).unwrap();
         let text = Ranges::to_summary(&[&ranges]);
         assert_eq!(text, r#"{"clicks":{"2":[3,9]}}"#);
@@ -179,7 +179,7 @@ mod tests {
     fn batches_of_one_partition_become_one_range_of_the_summary() {
         let ranges = |start, end| {
             let part = BatchRange::new(range(start, end), false, 1, 0).unwrap();
-            let topic = TopicRanges { id: "a".into(), supersedes: None, partitions: BTreeMap::from([(2, part)]) };
+            let topic = TopicRanges { id: "a".into(), epoch: 0, partitions: BTreeMap::from([(2, part)]) };
             Ranges::new(BTreeMap::from([("clicks".into(), topic)])).unwrap()
         };
         assert_eq!(Ranges::to_summary(&[&ranges(3, 9), &ranges(9, 12)]), r#"{"clicks":{"2":[3,12]}}"#);

@@ -1,12 +1,14 @@
 //! Values that are right by themselves and wrong together. Pure; called by [`super::parse`].
 
 use super::clients::{CONSUMER, PRODUCER};
+use super::memory::SHARE_BYTES_MIN;
 use super::reader::Reader;
 use super::values;
 use crate::kafka::consumer::DEFAULTS;
 
 pub(super) const INTERVAL: &str = "commit.interval.ms";
 pub(super) const INTERVAL_ALIAS: &str = "iceberg.control.commit.interval-ms";
+pub(super) const MEMORY: &str = "memory.max.bytes";
 pub(super) const DEAD_LETTERS: &str = "errors.deadletterqueue.topic.name";
 
 /// Pairs of values that cannot both be meant. Values that are wrong by themselves have been told already.
@@ -50,6 +52,15 @@ pub(super) fn contradictions(reader: &Reader<'_>, tell: &mut impl FnMut(&str, St
         tell(
             session_key,
             format!("is {session}, which is more than max.poll.interval.ms, {poll}; lower it or raise the other"),
+        );
+    }
+    let (budget, tasks) = (reader.whole(MEMORY), reader.whole("tasks.max"));
+    let needed = tasks.saturating_mul(SHARE_BYTES_MIN);
+    // A number that is not allowed has been told; it reads as 0, or as too many tasks.
+    if budget >= SHARE_BYTES_MIN && tasks <= 64 && budget < needed {
+        tell(
+            MEMORY,
+            format!("is {budget}, but tasks.max={tasks} needs at least {needed}; raise it, or lower tasks.max"),
         );
     }
     let codec = reader.set("iceberg.tables.write-props.write.parquet.compression-codec");

@@ -7,6 +7,7 @@
 use std::sync::LazyLock;
 
 use super::clients::CLIENT_KEYS;
+use super::memory;
 use super::values::{self, Check, FREE};
 
 /// How a value is read, in Kafka Connect's words.
@@ -175,7 +176,7 @@ keys! {
     "errors.tolerance" String High "none", Check::OneOf(&["none", "all"])
         => "`none`: a record that cannot become a row stops the task. `all`: it goes to the dead letter topic, or is counted and dropped when there is none.";
     "errors.deadletterqueue.topic.name" String High unset, Check::With(values::topic)
-        => "Topic for records that cannot become rows; needs `errors.tolerance=all`.";
+        => "Topic for records that cannot become rows; needs `errors.tolerance=all`. A record larger than this topic takes is cut, and its header `clickstream.value.bytes` tells how large it was.";
     "errors.deadletterqueue.context.headers.enable" Boolean Medium "true", Check::Bool
         => "Add headers that say where the record came from and why it was refused. Kafka Connect's own default is `false`.";
     "errors.log.enable" Boolean Medium "false", Check::Bool
@@ -253,16 +254,16 @@ keys! {
         => "Age at which a batch is committed. Nothing read, nothing committed.";
     "flush.records.max" Long Medium "500000", Check::Whole(1, 100_000_000)
         => "Records at which a task commits before its time.";
-    "flush.bytes.max" Long Medium "67108864", Check::Whole(1 << 20, 1 << 34)
-        => "Bytes of decoded columns at which a task commits before its time; also its memory budget.";
+    "flush.bytes.max" Long Medium unset, Check::Whole(1 << 20, 1 << 34)
+        => "Bytes held for a batch at which a task commits before its time. Left out, or larger than the task's part of `memory.max.bytes`, that part is the limit.";
+    "memory.max.bytes" Long High "201326592", Check::Whole(memory::SHARE_BYTES_MIN, 1 << 40)
+        => "Memory budget of the connector, divided evenly among `tasks.max` tasks: records fetched ahead, rows, files that are written or uploaded. Over it partitions are paused, and the group is not left. At least 16 MiB a task. Beside it the process itself needs about 40 MiB, and each file 8 KiB from its upload to its commit.";
 }
 "Position" {
     "iceberg.connect.group-id" String Low unset, Check::With(values::group)
         => "Consumer group; `connect-` and the connector's name when left out. Offsets are acknowledged to it for lag tools and never read back.";
     "position.topic.id" String Low unset, Check::With(values::word)
         => "Identity of the topic, for a broker that has no topic ids.";
-    "position.topic.recreated" String Medium "halt", Check::OneOf(&["halt", "new-epoch"])
-        => "When the topic is not the one that the table was fed from: `halt`, or `new-epoch` to begin the new one at its start and keep the old one's totals.";
 }
 "Decode" {
     "decode.unknown.fields" String Medium "ignore", Check::OneOf(&["ignore", "reject"])

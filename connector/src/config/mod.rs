@@ -15,6 +15,7 @@ pub mod clients;
 mod contradictions;
 pub mod docs;
 pub mod keys;
+pub mod memory;
 mod parse;
 #[cfg(test)]
 mod parse_tests;
@@ -31,6 +32,8 @@ use std::time::Duration;
 use catalog_sync::catalog::CatalogConfig;
 use catalog_sync::secret::Secret;
 use schemas::decode::DecodePolicy;
+
+use self::memory::MemoryConfig;
 
 /// What all connectors of a worker share.
 #[derive(Debug, Clone)]
@@ -66,6 +69,8 @@ pub struct ConnectorConfig {
     pub catalog: CatalogConfig,
     /// When a batch is sealed.
     pub flush: FlushConfig,
+    /// What a task may hold, of `memory.max.bytes`.
+    pub memory: MemoryConfig,
     /// What becomes of records that cannot become rows.
     pub errors: ErrorsConfig,
     /// Consumer group.
@@ -76,14 +81,20 @@ pub struct ConnectorConfig {
     pub producer_overrides: BTreeMap<String, Secret>,
     /// Identity of the topic that the broker itself cannot tell (the embedded broker), `position.topic.id`.
     pub topic_id: Option<String>,
-    /// What to do when the topic is not the one that the table was fed from, `position.topic.recreated`.
-    pub topic_recreated: TopicRecreated,
     /// How records are judged.
     pub decode: DecodePolicy,
     /// Name of the catalog in log lines, `iceberg.catalog`.
     pub catalog_name: String,
     /// What was accepted without effect, one sentence each, to be logged when the connector starts.
     pub notes: Vec<String>,
+}
+
+impl ConnectorConfig {
+    /// `namespace.table`.
+    #[must_use]
+    pub fn table_name(&self) -> String {
+        format!("{}.{}", self.namespace.join("."), self.table)
+    }
 }
 
 /// Limits of a batch; whichever is reached first seals it.
@@ -93,8 +104,8 @@ pub struct FlushConfig {
     pub interval: Duration,
     /// `flush.records.max`.
     pub records_max: u64,
-    /// `flush.bytes.max`: bytes of decoded columns.
-    pub bytes_max: u64,
+    /// `flush.bytes.max`, if it is set; the budget may seal a batch before.
+    pub bytes_max: Option<u64>,
 }
 
 /// `errors.*`.
@@ -117,13 +128,4 @@ pub enum Tolerance {
     None,
     /// Such records go to the dead letter topic if there is one, else they are counted and dropped.
     All,
-}
-
-/// `position.topic.recreated`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TopicRecreated {
-    /// Stop and say so.
-    Halt,
-    /// Keep the old topic's totals in the position and begin the new topic at its start.
-    NewEpoch,
 }

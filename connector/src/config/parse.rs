@@ -15,11 +15,12 @@ use schemas::decode::{DecodePolicy, UnknownFields};
 use schemas::table::COLUMNS;
 
 use super::clients::{CONSUMER, PRODUCER};
-use super::contradictions::{DEAD_LETTERS, INTERVAL, INTERVAL_ALIAS, contradictions};
+use super::contradictions::{DEAD_LETTERS, INTERVAL, INTERVAL_ALIAS, MEMORY, contradictions};
 use super::keys::{self, Absent, KEYS, Key};
+use super::memory::MemoryConfig;
 use super::reader::Reader;
 use super::values::{self, Check, excerpt};
-use super::{ConnectorConfig, ErrorsConfig, FlushConfig, Tolerance, TopicRecreated, refused, suggest};
+use super::{ConnectorConfig, ErrorsConfig, FlushConfig, Tolerance, refused, suggest};
 
 /// What is shown in place of a secret value.
 pub const HIDDEN: &str = "[hidden]";
@@ -166,14 +167,11 @@ fn check_member(prefix: &str, member: &str, value: &str) -> Result<(), String> {
 
 fn build(reader: &Reader<'_>, name: &str) -> ConnectorConfig {
     let (namespace, table) = reader.set("iceberg.tables").and_then(values::split_table).unwrap_or_default();
-    let recreated = match reader.text("position.topic.recreated") {
-        Some("new-epoch") => TopicRecreated::NewEpoch,
-        _ => TopicRecreated::Halt,
-    };
     let interval = if reader.set(INTERVAL_ALIAS).is_some() { INTERVAL_ALIAS } else { INTERVAL };
+    let tasks_max = u32::try_from(reader.whole("tasks.max")).unwrap_or(1);
     ConnectorConfig {
         name: name.to_owned(),
-        tasks_max: u32::try_from(reader.whole("tasks.max")).unwrap_or(1),
+        tasks_max,
         topics: reader.list("topics"),
         namespace,
         table,
@@ -184,8 +182,9 @@ fn build(reader: &Reader<'_>, name: &str) -> ConnectorConfig {
         flush: FlushConfig {
             interval: Duration::from_millis(reader.whole(interval)),
             records_max: reader.whole("flush.records.max"),
-            bytes_max: reader.whole("flush.bytes.max"),
+            bytes_max: reader.set("flush.bytes.max").map(|_| reader.whole("flush.bytes.max")),
         },
+        memory: MemoryConfig::divide(reader.whole(MEMORY), tasks_max),
         errors: ErrorsConfig {
             tolerance: if reader.text("errors.tolerance") == Some("all") { Tolerance::All } else { Tolerance::None },
             dead_letter_topic: reader.owned(DEAD_LETTERS),
@@ -196,7 +195,6 @@ fn build(reader: &Reader<'_>, name: &str) -> ConnectorConfig {
         consumer_overrides: reader.below(CONSUMER, |value| Secret::new(value)),
         producer_overrides: reader.below(PRODUCER, |value| Secret::new(value)),
         topic_id: reader.owned("position.topic.id"),
-        topic_recreated: recreated,
         decode: decode(reader),
         catalog_name: reader.owned("iceberg.catalog").unwrap_or_default(),
         notes: notes(reader),

@@ -9,9 +9,10 @@ use schemas::decode::{DecodePolicy, UnknownFields};
 
 use super::clients::{CONSUMER, PRODUCER};
 use super::keys::{Absent, KEYS, Kind, find};
+use super::memory::MemoryConfig;
 use super::refused::{self, REFUSED};
 use super::values::Check;
-use super::{ConnectorConfig, HIDDEN, Tolerance, TopicRecreated, parse, problems, shown};
+use super::{ConnectorConfig, HIDDEN, Tolerance, parse, problems, shown};
 
 const CANARY: &str = "canary-4711";
 
@@ -57,12 +58,22 @@ fn a_minimal_configuration_has_the_documented_defaults() {
         (["analytics".to_owned()].as_slice(), "clickstream")
     );
     assert_eq!(config.flush.interval, Duration::from_secs(5));
-    assert_eq!((config.flush.records_max, config.flush.bytes_max), (500_000, 64 << 20));
+    assert_eq!((config.flush.records_max, config.flush.bytes_max), (500_000, None));
     assert_eq!(config.catalog.timeout, Duration::from_secs(30));
     assert_eq!((config.errors.tolerance, config.errors.context_headers), (Tolerance::None, true));
-    assert_eq!(config.topic_recreated, TopicRecreated::Halt);
     assert!(!config.auto_create && config.notes.is_empty() && config.write_props.is_empty());
     assert_eq!(config.decode, DecodePolicy::default());
+}
+
+#[test]
+fn a_budget_that_gives_a_task_too_little_is_told_and_a_batch_never_exceeds_its_part() {
+    let config = good(&[("tasks.max", "4"), ("memory.max.bytes", "268435456")]);
+    assert_eq!(config.memory, MemoryConfig::divide(256 << 20, 4));
+    assert_eq!(config.batch_bytes_max(), 16 << 20);
+    let large = good(&[("tasks.max", "4"), ("memory.max.bytes", "268435456"), ("flush.bytes.max", "67108864")]);
+    assert_eq!(large.batch_bytes_max(), 16 << 20);
+    assert_eq!(good(&[("flush.bytes.max", "2097152")]).batch_bytes_max(), 2 << 20);
+    bad(&[("tasks.max", "13")], "memory.max.bytes", "is 201326592, but tasks.max=13 needs at least 218103808");
 }
 
 #[test]
@@ -85,7 +96,6 @@ fn every_kind_of_value_reaches_its_field() {
         ("iceberg.control.commit.interval-ms", "60000"),
         ("consumer.override.sasl.password", "word"),
         ("producer.override.compression.type", "zstd"),
-        ("position.topic.recreated", "new-epoch"),
         ("decode.unknown.fields", "reject"),
         ("decode.event.types", "click,page_view"),
         ("decode.required.fields", "event_id,user_id"),
@@ -103,7 +113,6 @@ fn every_kind_of_value_reaches_its_field() {
     assert_eq!(config.producer_overrides["compression.type"].expose(), "zstd");
     assert_eq!(config.errors.dead_letter_topic.as_deref(), Some("dead"));
     assert!(config.auto_create && config.errors.log && config.tasks_max == 4);
-    assert_eq!(config.topic_recreated, TopicRecreated::NewEpoch);
     assert_eq!(config.decode.unknown_fields, UnknownFields::Reject);
     assert!(config.decode.event_types.len() == 2 && config.decode.required.contains("user_id"));
     assert_eq!(config.group_id, "mine");

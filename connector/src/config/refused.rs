@@ -139,7 +139,7 @@ pub const REFUSED: &[Refused] = &[
     no("consumer.override.group.id", GROUP),
     no(
         "consumer.override.max.poll.records",
-        "does not exist in librdkafka: bound memory with flush.bytes.max and consumer.override.queued.max.messages.kbytes",
+        "does not exist in librdkafka: memory.max.bytes bounds what is fetched ahead",
     ),
     no("consumer.override.fetch.max.wait.ms", "is called consumer.override.fetch.wait.max.ms in librdkafka"),
     no("producer.override.acks", "is fixed to all: a dead letter must be safe before the position passes its record"),

@@ -21,6 +21,7 @@ const DEFAULTS: &[(&str, &str, &str)] = &[
     ("queue.buffering.max.messages", "10000", "rejects in memory at most"),
     ("queue.buffering.max.kbytes", "32768", "and their bytes"),
     ("message.max.bytes", "16777216", "a reject is as large as its record, and its headers come on top"),
+    ("batch.size", "131072", "a batch is refused whole: no reject is to be cut because of its neighbours"),
     ("message.timeout.ms", "60000", "after this a reject counts as undelivered, and its batch is not committed"),
     ("socket.keepalive.enable", "true", "rejects are rare, connections idle"),
     ("log.connection.close", "false", "brokers close idle connections; that is no news"),

@@ -62,6 +62,9 @@ pub enum DemoError {
     /// The table's position says stop.
     #[error(transparent)]
     Halt(#[from] protocol::Halt),
+    /// The table does not go on with this run's topic.
+    #[error(transparent)]
+    Overrule(#[from] catalog_sync::overrule::Error),
     /// The table's files cannot be reached.
     #[error(transparent)]
     Storage(#[from] StorageError),

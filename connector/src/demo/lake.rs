@@ -7,11 +7,12 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use catalog_sync::catalog::{CatalogClient, CatalogConfig, CatalogError, LoadedTable};
+use catalog_sync::overrule::overrule;
 use catalog_sync::query::{QueryEngine, TABLE};
 use futures::TryStreamExt;
 use iceberg::table::Table;
 use iceberg::{NamespaceIdent, TableIdent};
-use protocol::Position;
+use protocol::{Halt, Position};
 
 use super::DemoError;
 
@@ -64,6 +65,16 @@ impl Lake {
             Some(table) => Ok(table.facts()?.position),
             None => Ok(Position::default()),
         }
+    }
+
+    /// Lets the table go on with another topic of the same name, as an operator would after `topic-recreated`.
+    pub(super) async fn adopt(&self, topic: &str, id: &str) -> Result<(), DemoError> {
+        let position = self.position().await?;
+        let Some(known) = position.topics.get(topic).filter(|known| known.id != id) else { return Ok(()) };
+        let (topic, expected, found) = (topic.to_owned(), known.id.clone(), id.to_owned());
+        let Some(token) = (Halt::TopicRecreated { topic, expected, found }).token() else { return Ok(()) };
+        overrule(&self.client, &self.ident, &token, "each start of the demo has a broker of its own", None).await?;
+        Ok(())
     }
 
     /// What the table holds now.

@@ -96,16 +96,17 @@ impl Stack {
         &self.topic_id
     }
 
-    /// Registers the connector as any client would.
+    /// Registers the connector as any client would. The broker of the demo is a new one at each start, so that a table of an
+    /// earlier run first has to be told that another topic takes the place of the one that it was fed from.
     pub(super) async fn register(&self) -> Result<(), DemoError> {
+        self.lake.adopt(EVENTS.0, &self.topic_id).await?;
         let config = self.connector_config();
         let what = format!("register the connector at {}/connectors", self.rest_url);
         let request = self.http.post(format!("{}/connectors", self.rest_url)).json(&config);
         answer(what, request).await.map(|_| ())
     }
 
-    /// The broker of the demo is a new one at each start and has no topic ids: so each start names its topic anew, and lets the
-    /// table go on with it.
+    /// The broker of the demo has no topic ids, so the topic is named here.
     fn connector_config(&self) -> Value {
         json!({"name": CONNECTOR, "config": {
             "connector.class": "org.apache.iceberg.connect.IcebergSinkConnector",
@@ -120,7 +121,6 @@ impl Stack {
             "errors.deadletterqueue.topic.name": REJECTS.0,
             "errors.deadletterqueue.context.headers.enable": "true",
             "position.topic.id": self.topic_id,
-            "position.topic.recreated": "new-epoch",
         }})
     }
 

@@ -37,9 +37,6 @@ pub const FIXED: &[Setting] = &[
 pub const DEFAULTS: &[Setting] = &[
     ("check.crcs", "true", "a damaged record is found here or in the table; no cost was measured"),
     ("allow.auto.create.topics", "false", "a misspelt topic is an error, not a new topic"),
-    ("queued.max.messages.kbytes", "16384", "16 MiB fetched ahead, whatever the number of partitions"),
-    ("fetch.max.bytes", "16777216", "one answer fills that queue at most"),
-    ("fetch.message.max.bytes", "1048576", "share of one partition in an answer"),
     (
         "fetch.queue.backoff.ms",
         "20",
@@ -62,7 +59,23 @@ pub const DEFAULTS: &[Setting] = &[
     ("log.connection.close", "false", "brokers close idle connections; that is no news"),
 ];
 
-/// The configuration of a task's consumer: [`DEFAULTS`], over them the connector's overrides, over them [`FIXED`].
+/// Settings that follow from the memory budget; `consumer.override.*` may change them. They hold for a task, whatever the
+/// number of its partitions. An answer is compressed, and is asked for while the queue is not full: both sizes count.
+fn of_budget(config: &ConnectorConfig) -> [(&'static str, u64); 4] {
+    let memory = &config.memory;
+    // librdkafka refuses an answer that is smaller than a request may be.
+    let message = config.consumer_overrides.get("message.max.bytes").and_then(|bytes| bytes.expose().parse().ok());
+    [
+        ("queued.max.messages.kbytes", (memory.queue_bytes() >> 10).max(1)),
+        ("queued.min.messages", memory.queue_records().max(1)),
+        ("fetch.max.bytes", memory.fetch_bytes().max(message.unwrap_or(0))),
+        // Several partitions share an answer, else one would wait for the other.
+        ("fetch.message.max.bytes", (memory.fetch_bytes() / 2).min(1 << 20)),
+    ]
+}
+
+/// The configuration of a task's consumer: [`DEFAULTS`] and what the budget allows, over them the connector's overrides, over
+/// them [`FIXED`].
 #[must_use]
 pub fn consumer_config(bootstrap_servers: &str, config: &ConnectorConfig, task: u32) -> ClientConfig {
     let mut client = ClientConfig::new();
@@ -71,6 +84,9 @@ pub fn consumer_config(bootstrap_servers: &str, config: &ConnectorConfig, task: 
     client.set("client.id", format!("{}-{task}", config.name));
     for (key, value, _) in DEFAULTS {
         client.set(*key, *value);
+    }
+    for (key, value) in of_budget(config) {
+        client.set(key, value.to_string());
     }
     for (key, value) in &config.consumer_overrides {
         if FIXED.iter().any(|(fixed, _, _)| fixed == key) {
@@ -120,6 +136,12 @@ impl TaskConsumer {
     #[must_use]
     pub fn next_event(&self) -> Option<RebalanceEvent> {
         self.inner.context().next_event()
+    }
+
+    /// Whether Kafka has refused group offsets since the last question.
+    #[must_use]
+    pub fn not_acknowledged(&self) -> bool {
+        self.inner.context().not_acknowledged()
     }
 
     /// Answers an assignment: read each partition from the given offset on.

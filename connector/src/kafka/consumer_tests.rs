@@ -11,6 +11,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 
 use super::*;
+use crate::config::memory::{MemoryConfig, SHARE_BYTES_MIN};
 use crate::kafka::testing::connector_config;
 
 const TOPIC: &str = "clicks";
@@ -269,4 +270,17 @@ fn overrides_change_defaults_but_not_what_exactly_once_rests_on() {
     }
     assert!(!format!("{client:?}").contains("hunter2"));
     assert!(client.create_native_config().is_ok(), "librdkafka knows every setting");
+}
+
+#[test]
+fn librdkafka_takes_what_follows_from_the_smallest_and_the_largest_budget() {
+    for share in [SHARE_BYTES_MIN, 96 << 20, 1 << 40] {
+        let mut config = connector_config("clicks-to-lake");
+        config.memory = MemoryConfig::divide(share, 1);
+        let made: Result<BaseConsumer, _> = consumer_config("127.0.0.1:1", &config, 0).create();
+        assert!(made.is_ok(), "{share}: {:?}", made.err());
+        config.consumer_overrides.insert("message.max.bytes".to_owned(), Secret::new("50000000"));
+        let made: Result<BaseConsumer, _> = consumer_config("127.0.0.1:1", &config, 0).create();
+        assert!(made.is_ok(), "{share}, large messages: {:?}", made.err());
+    }
 }

@@ -10,15 +10,13 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use protocol::task::TopicPartition;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
-
-/// A partition of Kafka: topic and number.
-pub type TopicPartition = (String, i32);
 
 /// One announcement of the group coordinator, in the order in which they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +41,7 @@ pub struct TaskContext {
 struct Shared {
     events: Mutex<VecDeque<RebalanceEvent>>,
     closing: AtomicBool,
+    not_acknowledged: AtomicBool,
 }
 
 impl TaskContext {
@@ -57,6 +56,12 @@ impl TaskContext {
     /// nobody is left to give it.
     pub(crate) fn close(&self) {
         self.shared.closing.store(true, Ordering::Release);
+    }
+
+    /// Whether Kafka has refused group offsets since the last question.
+    #[must_use]
+    pub fn not_acknowledged(&self) -> bool {
+        self.shared.not_acknowledged.swap(false, Ordering::AcqRel)
     }
 
     fn announce(&self, event: RebalanceEvent) {
@@ -95,8 +100,9 @@ impl ConsumerContext for TaskContext {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        // Only lag tools miss these offsets; the next acknowledgement brings them up to date.
+        // Only lag tools miss these offsets, but they would until the next commit, which an idle topic never has.
         if let Err(error) = result {
+            self.shared.not_acknowledged.store(true, Ordering::Release);
             tracing::debug!(%error, "group offsets not acknowledged");
         }
     }

@@ -1,19 +1,27 @@
-//! Batches in, Parquet files in memory out: one writer for each partition key (`write.distribution-mode=hash`).
+//! Batches in, Parquet files in memory out: one file for each partition key (`write.distribution-mode=hash`), or more where
+//! one would pass its target size.
 //!
-//! A commit leaves one file for each key, as long as it stays under the target size, so that files stay few. Small batches
-//! of a key are gathered before they meet the Parquet writer, which pays for each call and each of its 26 columns; a key
-//! that never gathers enough is encoded in one go at the end, with bloom filters of just the right size.
+//! ```text
+//!   rows ──> stage ── full ──> large lanes: a row group each, appended to the lane's open file
+//!                         └──> small lanes: few rows in all stay in the stage, many become a compressed run
+//!   finish:  open file + runs + stage, lane by lane ──> finished files, each handed over as soon as it is done
+//! ```
 //!
-//! Everything held is counted in [`Encoder::bytes`]: waiting rows, open row groups, finished files. The task compares it
-//! with its budget. An encoder serves one batch of offsets; work on it is CPU only, so call it off the async threads.
+//! What is held is counted in [`Encoder::bytes`]; the task compares it with its budget. It does not grow with the number of
+//! lanes: an open file keeps no column writers, since its row groups are closed at once (each of the 26 writers would hold
+//! a hash table and a compressor, some megabytes a file), and lanes without a row group cost nothing but their rows. Small
+//! lanes end as one row group each, large ones as several.
+//!
+//! An encoder serves one batch of offsets. Work on it is CPU only, on as many threads as it was told; call it off the
+//! async threads.
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
-use arrow_select::concat::concat_batches;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -22,13 +30,31 @@ use parquet::file::metadata::ParquetMetaData;
 use schemas::partition::PartitionKey;
 
 use super::layout::TableLayout;
+use super::parallel::on_threads;
+use super::run::Run;
 use super::settings::WriterSettings;
+use super::stage::{Lanes, Place, Sorted, Stage};
 
-/// Rows of a key that are gathered before they are encoded.
-const GATHER_ROWS: usize = 8192;
+/// Rows of a lane that are gathered at a time; a lane that has as many in the stage is always encoded.
+const GATHER_ROWS: usize = 8_192;
 
-/// Rows that the bloom filters of a file are made for when its final size is not known.
+/// The smallest row group that is made before the batch ends: below it, the fixed cost of 26 column chunks outweighs rows.
+const GROUP_ROWS_MIN: usize = 256;
+
+/// Rows that the bloom filters of a file are made for when more row groups may follow; they are folded to their fill.
 const OPEN_FILE_ROWS: u64 = 128 * 1024;
+
+/// What an open file holds beside its encoded rows, for each row group: what the footer says of 26 columns and their pages.
+const GROUP_BYTES: u64 = 32 * 1024;
+
+/// How much an encoder may hold, and how it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncoderLimits {
+    /// Bytes of memory; when they are held, rows are encoded to make room.
+    pub bytes_max: u64,
+    /// Threads that encode at the same time.
+    pub threads: usize,
+}
 
 /// A data file that is complete and still in memory.
 #[derive(Debug, Clone)]
@@ -48,13 +74,8 @@ pub struct EncodedFile {
 #[non_exhaustive]
 pub enum EncodeError {
     /// The batch does not have the columns of the table.
-    #[error("cannot encode rows of partition {key}: {source}")]
-    Batch {
-        /// Partition of the rows.
-        key: PartitionKey,
-        /// What is wrong with them.
-        source: ArrowError,
-    },
+    #[error("cannot take rows: {0}")]
+    Batch(#[from] ArrowError),
     /// Parquet refused.
     #[error("cannot write the file of partition {key}: {source}")]
     Parquet {
@@ -63,72 +84,85 @@ pub enum EncodeError {
         /// What it says.
         source: ParquetError,
     },
-}
-
-/// One partition key's rows on their way into files.
-#[derive(Default)]
-struct Lane {
-    waiting: Vec<RecordBatch>,
-    waiting_rows: usize,
-    waiting_bytes: u64,
-    open: Option<OpenFile>,
+    /// Rows of small lanes could not be set aside, or not be read back.
+    #[error("cannot keep rows compressed in memory: {0}")]
+    Run(ParquetError),
 }
 
 struct OpenFile {
     writer: ArrowWriter<Vec<u8>>,
     rows: u64,
-    bloom_bytes: u64,
+}
+
+/// Rows of one lane that become a row group of its file.
+struct Job<'a> {
+    lane: usize,
+    file: Option<OpenFile>,
+    pieces: Vec<RecordBatch>,
+    places: &'a [Place],
+}
+
+/// What it takes to write a file.
+struct Tools {
+    layout: Arc<TableLayout>,
+    settings: WriterSettings,
+    limits: EncoderLimits,
 }
 
 /// Encodes the batches of one commit.
 pub struct Encoder {
-    layout: Arc<TableLayout>,
-    settings: WriterSettings,
-    lanes: BTreeMap<PartitionKey, Lane>,
+    tools: Tools,
+    lanes: Lanes,
+    stage: Stage,
+    runs: Vec<Run>,
+    open: BTreeMap<usize, OpenFile>,
     finished: Vec<EncodedFile>,
-    bytes: u64,
     rows: u64,
 }
 
 impl Encoder {
     /// An encoder that holds nothing yet.
     #[must_use]
-    pub fn new(layout: Arc<TableLayout>, settings: WriterSettings) -> Self {
-        Self { layout, settings, lanes: BTreeMap::new(), finished: Vec::new(), bytes: 0, rows: 0 }
+    pub fn new(layout: Arc<TableLayout>, settings: WriterSettings, limits: EncoderLimits) -> Self {
+        Self {
+            tools: Tools { layout, settings, limits },
+            lanes: Lanes::default(),
+            stage: Stage::default(),
+            runs: Vec::new(),
+            open: BTreeMap::new(),
+            finished: Vec::new(),
+            rows: 0,
+        }
     }
 
-    /// Takes rows of one partition, as [`schemas::partition::split`] cuts them; that they belong to `key` is not checked.
+    /// Takes rows, whatever their partitions.
     ///
     /// # Errors
     /// [`EncodeError`]; the encoder is of no further use then.
-    #[allow(clippy::needless_pass_by_value)] // The rows are the encoder's now: it counts them.
-    pub fn push(&mut self, key: PartitionKey, batch: RecordBatch) -> Result<(), EncodeError> {
+    pub fn push(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let batch = match self.layout.arrange(&batch) {
-            Ok(batch) => batch,
-            Err(source) => return Err(EncodeError::Batch { key, source }),
-        };
+        let batch = self.tools.layout.arrange(batch)?;
         self.rows += batch.num_rows() as u64;
-        let mut lane = self.lanes.remove(&key).unwrap_or_default();
-        let before = lane.bytes();
-        lane.wait(batch);
-        if lane.waiting_rows >= GATHER_ROWS {
-            lane.encode(&key, &self.layout, &self.settings, OPEN_FILE_ROWS)?;
-            if lane.encoded_bytes() >= self.settings.target_file_bytes() {
-                self.finish_file(&key, &mut lane)?;
-            }
-        }
-        self.bytes = (self.bytes + lane.bytes()).saturating_sub(before);
-        self.lanes.insert(key, lane);
-        Ok(())
+        self.stage.push(&mut self.lanes, batch)?;
+        if self.bytes() >= self.tools.limits.bytes_max { self.settle() } else { Ok(()) }
     }
 
-    /// Memory held, in bytes: waiting rows, encoded columns of open files, finished files.
+    /// Memory held, in bytes: rows in the stage, and [`Self::encoded_bytes`].
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.stage.bytes() + self.encoded_bytes()
+    }
+
+    /// Memory held, in bytes, that cannot be made less: runs, encoded row groups, finished files. The more they are, the
+    /// less room there is for rows, and the smaller the row groups become; the batch is best finished at half of its limit.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> u64 {
+        let runs: u64 = self.runs.iter().map(Run::bytes).sum();
+        let open: u64 = self.open.values().map(OpenFile::bytes).sum();
+        let finished: u64 = self.finished.iter().map(|file| file.bytes.len() as u64 + GROUP_BYTES).sum();
+        runs + open + finished
     }
 
     /// Rows taken.
@@ -137,72 +171,142 @@ impl Encoder {
         self.rows
     }
 
-    /// Closes all files. Their rows sum up to [`Self::rows`].
+    /// Closes all files and hands each over as soon as it is done, in no order and from several threads; their rows sum up
+    /// to [`Self::rows`]. It stops early, without an error, when `take` wants no more.
     ///
     /// # Errors
     /// [`EncodeError`]; nothing of the batch may be used then.
-    pub fn finish(mut self) -> Result<Vec<EncodedFile>, EncodeError> {
-        for (key, mut lane) in mem::take(&mut self.lanes) {
-            // With no file open these are all the rows of the last file.
-            let rows = lane.open.as_ref().map_or(lane.waiting_rows as u64, |_| OPEN_FILE_ROWS);
-            lane.encode(&key, &self.layout, &self.settings, rows)?;
-            self.finish_file(&key, &mut lane)?;
+    pub fn finish(self, take: impl Fn(EncodedFile) -> bool + Sync) -> Result<(), EncodeError> {
+        let Self { tools, lanes, mut stage, runs, mut open, finished, .. } = self;
+        if !finished.into_iter().all(&take) {
+            return Ok(());
         }
-        Ok(self.finished)
+        let sorted = stage.sort(lanes.len());
+        let read = |run: Run| run.read(tools.layout.schema()).map_err(EncodeError::Run);
+        let mut runs = runs.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let jobs = (0..lanes.len()).map(|lane| {
+            let mut pieces = Vec::new();
+            for run in &mut runs {
+                pieces.extend(run.take(lane).map_err(EncodeError::Run)?);
+            }
+            Ok(Job { lane, file: open.remove(&lane), pieces, places: sorted.lane(lane) })
+        });
+        // A lane without rows has all of them in finished files.
+        let jobs = jobs.filter(|job: &Result<Job<'_>, _>| job.as_ref().map_or(true, |job| !job.is_empty()));
+        let wanted = AtomicBool::new(true);
+        on_threads(tools.limits.threads, jobs, |job| {
+            if wanted.load(Ordering::Relaxed) {
+                let key = lanes.key(job.lane);
+                let file = tools.append(key, job, &sorted, None)?;
+                wanted.fetch_and(take(file.finish(key)?), Ordering::Relaxed);
+            }
+            Ok(())
+        })
     }
 
-    fn finish_file(&mut self, key: &PartitionKey, lane: &mut Lane) -> Result<(), EncodeError> {
-        let Some(mut open) = lane.open.take() else { return Ok(()) };
-        let footer = open.writer.finish().map_err(|source| EncodeError::Parquet { key: key.clone(), source })?;
-        let bytes = Bytes::from(mem::take(open.writer.inner_mut()));
-        self.bytes += bytes.len() as u64;
-        self.finished.push(EncodedFile { key: key.clone(), bytes, rows: open.rows, footer });
+    /// Makes room in the stage: large lanes are encoded, small ones stay if they are few, else become a run.
+    fn settle(&mut self) -> Result<(), EncodeError> {
+        let sorted = self.stage.sort(self.lanes.len());
+        let (large, small) = divide(&sorted, self.lanes.len());
+        self.encode(&sorted, &large)?;
+        let left: usize = small.iter().map(|&lane| sorted.lane(lane).len()).sum();
+        if left * 4 > sorted.rows() {
+            return self.set_aside(&sorted, &small);
+        }
+        self.stage.keep(&sorted, &small)?;
+        drop(sorted);
+        // Rows are not all of one size: few may be most of the bytes.
+        if left > 0 && self.bytes() * 4 > self.tools.limits.bytes_max * 3 {
+            let kept = self.stage.sort(self.lanes.len());
+            return self.set_aside(&kept, &small);
+        }
+        Ok(())
+    }
+
+    /// Appends a row group to the file of each of these lanes.
+    fn encode(&mut self, sorted: &Sorted, lanes: &[usize]) -> Result<(), EncodeError> {
+        let (tools, keys) = (&self.tools, &self.lanes);
+        let open = &mut self.open;
+        let jobs = lanes
+            .iter()
+            .map(|&lane| Ok(Job { lane, file: open.remove(&lane), pieces: Vec::new(), places: sorted.lane(lane) }));
+        let done = Mutex::new(Vec::with_capacity(lanes.len()));
+        let outcome = on_threads(tools.limits.threads, jobs, |job: Job<'_>| {
+            let lane = job.lane;
+            let file = tools.append(keys.key(lane), job, sorted, Some(OPEN_FILE_ROWS))?;
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((lane, file));
+            Ok::<_, EncodeError>(())
+        });
+        outcome?;
+        for (lane, file) in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            if file.writer.bytes_written() as u64 >= self.tools.settings.target_file_bytes() {
+                self.finished.push(file.finish(self.lanes.key(lane))?);
+            } else {
+                self.open.insert(lane, file);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_aside(&mut self, sorted: &Sorted, lanes: &[usize]) -> Result<(), EncodeError> {
+        let run = Run::write(self.tools.layout.schema(), sorted, lanes).map_err(EncodeError::Run)?;
+        self.runs.push(run);
         Ok(())
     }
 }
 
-impl Lane {
-    fn wait(&mut self, batch: RecordBatch) {
-        self.waiting_rows += batch.num_rows();
-        self.waiting_bytes += batch.get_array_memory_size() as u64;
-        self.waiting.push(batch);
+/// Divides the lanes that have rows into those to be encoded now, the largest first until a quarter of the rows is left, and
+/// the rest, in order of their numbers.
+fn divide(sorted: &Sorted, lanes: usize) -> (Vec<usize>, Vec<usize>) {
+    let rows = |lane: usize| sorted.lane(lane).len();
+    let mut by_rows: Vec<usize> = (0..lanes).filter(|&lane| rows(lane) > 0).collect();
+    by_rows.sort_unstable_by_key(|&lane| (std::cmp::Reverse(rows(lane)), lane));
+    let mut left = sorted.rows();
+    let large = by_rows.iter().take_while(|&&lane| {
+        let take = rows(lane) >= GATHER_ROWS || (rows(lane) >= GROUP_ROWS_MIN && left * 4 > sorted.rows());
+        left -= if take { rows(lane) } else { 0 };
+        take
+    });
+    let large = large.count();
+    let mut small = by_rows.split_off(large);
+    small.sort_unstable();
+    (by_rows, small)
+}
+
+impl Job<'_> {
+    fn is_empty(&self) -> bool {
+        self.file.is_none() && self.pieces.is_empty() && self.places.is_empty()
     }
 
-    /// Memory held, in bytes.
-    fn bytes(&self) -> u64 {
-        let open =
-            |file: &OpenFile| file.writer.memory_size() as u64 + file.writer.bytes_written() as u64 + file.bloom_bytes;
-        self.waiting_bytes + self.open.as_ref().map_or(0, open)
+    fn rows(&self) -> usize {
+        self.places.len() + self.pieces.iter().map(RecordBatch::num_rows).sum::<usize>()
     }
+}
 
-    /// Size that the open file would have, were it closed now.
-    fn encoded_bytes(&self) -> u64 {
-        self.open.as_ref().map_or(0, |file| (file.writer.bytes_written() + file.writer.in_progress_size()) as u64)
-    }
-
-    /// Moves the waiting rows into the open file; opens one of about `rows` rows if there is none.
-    fn encode(
-        &mut self,
+impl Tools {
+    /// Appends the rows of a job as one row group; opens a file for `file_rows`, or just these rows, if there is none.
+    fn append(
+        &self,
         key: &PartitionKey,
-        layout: &TableLayout,
-        settings: &WriterSettings,
-        rows: u64,
-    ) -> Result<(), EncodeError> {
-        let batch = match self.waiting.as_slice() {
-            [] => return Ok(()),
-            [one] => one.clone(),
-            many => concat_batches(layout.schema(), many)
-                .map_err(|source| EncodeError::Batch { key: key.clone(), source })?,
-        };
-        (self.waiting_rows, self.waiting_bytes) = (0, 0);
-        self.waiting.clear();
+        job: Job<'_>,
+        sorted: &Sorted,
+        file_rows: Option<u64>,
+    ) -> Result<OpenFile, EncodeError> {
         let parquet = |source| EncodeError::Parquet { key: key.clone(), source };
-        let file = match &mut self.open {
+        let rows = job.rows() as u64;
+        let mut file = match job.file {
             Some(file) => file,
-            none => none.insert(OpenFile::new(layout, settings, rows).map_err(parquet)?),
+            None => OpenFile::new(&self.layout, &self.settings, file_rows.unwrap_or(rows)).map_err(parquet)?,
         };
-        file.rows += batch.num_rows() as u64;
-        file.writer.write(&batch).map_err(parquet)
+        for piece in &job.pieces {
+            file.writer.write(piece).map_err(parquet)?;
+        }
+        for places in job.places.chunks(GATHER_ROWS) {
+            file.writer.write(&sorted.gather(places)?).map_err(parquet)?;
+        }
+        file.writer.flush().map_err(parquet)?;
+        file.rows += rows;
+        Ok(file)
     }
 }
 
@@ -212,14 +316,29 @@ impl OpenFile {
         let options =
             ArrowWriterOptions::new().with_properties(settings.properties(rows)).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(layout.schema()), options)?;
-        Ok(Self { writer, rows: 0, bloom_bytes: settings.bloom_bytes(rows) })
+        Ok(Self { writer, rows: 0 })
+    }
+
+    /// Memory held, in bytes.
+    fn bytes(&self) -> u64 {
+        self.writer.inner().capacity() as u64 + self.writer.flushed_row_groups().len() as u64 * GROUP_BYTES
+    }
+
+    fn finish(mut self, key: &PartitionKey) -> Result<EncodedFile, EncodeError> {
+        let footer = self.writer.finish().map_err(|source| EncodeError::Parquet { key: key.clone(), source })?;
+        let bytes = Bytes::from(mem::take(self.writer.inner_mut()));
+        Ok(EncodedFile { key: key.clone(), bytes, rows: self.rows, footer })
     }
 }
 
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (lanes, finished) = (self.lanes.len(), self.finished.len());
-        write!(f, "Encoder({} rows, {} bytes, {lanes} partitions, {finished} files)", self.rows, self.bytes)
+        let (lanes, runs, open, finished) = (self.lanes.len(), self.runs.len(), self.open.len(), self.finished.len());
+        write!(
+            f,
+            "Encoder({} rows in {lanes} partitions, {runs} runs, {open} open files, {finished} finished)",
+            self.rows
+        )
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A table may have been made by another engine, with other field ids, its columns in another order and columns of its
 //! own. What can hold the event is accepted as it is; what cannot is a halt with a sentence, never a changed value. The
-//! table is looked at when the connector starts; the committer halts if a column that was written is gone since, or if the
-//! spec is another. [`Encoder`](super::encode::Encoder) and [`upload`](super::upload::upload) work from the layout only, so
+//! table is looked at when the connector starts; the committer halts if the columns that were written do not fit any more, or
+//! if the spec is another. [`Encoder`](super::encode::Encoder) and [`upload`](super::upload::upload) work from the layout only, so
 //! that all files of a batch agree.
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,7 +13,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
-use iceberg::spec::{Literal, NestedField, PrimitiveType, Struct, TableMetadata, Transform, Type};
+use iceberg::spec::{Literal, NestedField, NestedFieldRef, PrimitiveType, Struct, TableMetadata, Transform, Type};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use protocol::halt::Halt;
 use schemas::partition::PartitionKey;
@@ -48,6 +48,7 @@ pub struct TableColumn {
 pub struct TableLayout {
     schema: SchemaRef,
     columns: Vec<TableColumn>,
+    fields: Arc<[NestedFieldRef]>,
     spec_id: i32,
     partition: [(PartitionSource, String); 2],
     data_location: String,
@@ -71,7 +72,7 @@ impl TableLayout {
     pub fn for_events(metadata: &TableMetadata, required: &BTreeSet<String>) -> Result<Self, Halt> {
         let mut faults = Vec::new();
         let mut fields = Vec::with_capacity(COLUMNS.len());
-        let mut columns = Vec::with_capacity(COLUMNS.len());
+        let (mut columns, mut written) = (Vec::with_capacity(COLUMNS.len()), Vec::with_capacity(COLUMNS.len()));
         for field in metadata.current_schema().as_struct().fields() {
             match COLUMNS.iter().find(|column| column.name == field.name) {
                 None => faults.extend(foreign_fault(field)),
@@ -81,6 +82,7 @@ impl TableLayout {
                     let id = HashMap::from([(FIELD_ID_KEY.to_owned(), field.id.to_string())]);
                     fields.push(Field::new(column.name, column.kind.arrow(), !field.required).with_metadata(id));
                     columns.push(TableColumn { field_id: field.id, kind: column.kind });
+                    written.push(Arc::clone(field));
                 }
             }
         }
@@ -96,6 +98,7 @@ impl TableLayout {
             Ok(partition) if faults.is_empty() => Ok(Self {
                 schema: Arc::new(schema),
                 columns,
+                fields: written.into(),
                 spec_id: metadata.default_partition_spec_id(),
                 partition,
                 data_location: data_location(metadata),
@@ -115,6 +118,12 @@ impl TableLayout {
     #[must_use]
     pub fn columns(&self) -> &[TableColumn] {
         &self.columns
+    }
+
+    /// The fields of the table that the files hold, as they were when the table was looked at.
+    #[must_use]
+    pub fn fields(&self) -> &Arc<[NestedFieldRef]> {
+        &self.fields
     }
 
     /// The partition spec that the files are written with.

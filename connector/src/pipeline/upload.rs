@@ -5,10 +5,12 @@
 //! be read at all. Called by the task between encoding and committing.
 
 use std::future::Future;
+use std::mem;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use catalog_sync::storage::Store;
-use futures::StreamExt;
+use futures::{Stream, StreamExt, TryStreamExt};
 use iceberg::spec::DataFile;
 use uuid::Uuid;
 
@@ -20,7 +22,7 @@ use super::metrics::{self, MetricsError};
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct UploadError {
-    /// Every location of the attempt, stored or not. Nothing references them, so they may be deleted.
+    /// Every location that was begun, stored or not. Nothing references them, so they may be deleted.
     pub staged: Vec<String>,
     /// The first failure.
     #[source]
@@ -73,15 +75,15 @@ impl FileStore for Store {
     }
 }
 
-/// Stores all files, up to `concurrency` at a time, and describes them in the order given. `task` is part of the names, for
-/// people who look at a bucket.
+/// Stores all files as they come, up to `concurrency` at a time, and describes them in the order in which they came. `task`
+/// is part of the names, for people who look at a bucket.
 ///
 /// # Errors
-/// [`UploadError`] at the first failure; no further file is begun then.
+/// [`UploadError`] at the first failure; no further file is taken then.
 pub async fn upload(
     store: &Store,
     layout: &TableLayout,
-    files: Vec<EncodedFile>,
+    files: impl Stream<Item = EncodedFile> + Send,
     task: u32,
     concurrency: usize,
 ) -> Result<Vec<DataFile>, UploadError> {
@@ -91,28 +93,23 @@ pub async fn upload(
 pub(crate) async fn upload_to<S: FileStore>(
     store: &S,
     layout: &TableLayout,
-    files: Vec<EncodedFile>,
+    files: impl Stream<Item = EncodedFile> + Send,
     task: u32,
     concurrency: usize,
 ) -> Result<Vec<DataFile>, UploadError> {
     // The time in front sorts a bucket's listing by attempt; the random rest makes it unique.
     let attempt = Uuid::now_v7();
-    let name = |(number, file): (usize, EncodedFile)| {
-        (format!("{}{attempt}-{task}-{number}.parquet", layout.partition_location(&file.key)), file)
+    let staged = Mutex::new(Vec::new());
+    let begin = |(number, file): (usize, EncodedFile)| {
+        let location = format!("{}{attempt}-{task}-{number}.parquet", layout.partition_location(&file.key));
+        staged.lock().unwrap_or_else(PoisonError::into_inner).push(location.clone());
+        store_file(store, layout, location, file)
     };
-    let named: Vec<_> = files.into_iter().enumerate().map(name).collect();
-    let staged: Vec<_> = named.iter().map(|(location, _)| location.clone()).collect();
-    let mut stored = futures::stream::iter(named)
-        .map(|(location, file)| store_file(store, layout, location, file))
-        .buffered(concurrency.max(1));
-    let mut described = Vec::with_capacity(staged.len());
-    while let Some(file) = stored.next().await {
-        match file {
-            Ok(file) => described.push(file),
-            Err(cause) => return Err(UploadError { staged, cause }),
-        }
-    }
-    Ok(described)
+    let stored = files.enumerate().map(begin).buffered(concurrency.max(1)).try_collect().await;
+    stored.map_err(|cause| {
+        let staged = mem::take(&mut *staged.lock().unwrap_or_else(PoisonError::into_inner));
+        UploadError { staged, cause }
+    })
 }
 
 async fn store_file<S: FileStore>(

@@ -61,6 +61,11 @@ impl Entry {
         }
     }
 
+    /// The halt that it waits with.
+    fn halted(&self) -> Option<String> {
+        self.handle().and_then(ConnectorHandle::halted)
+    }
+
     /// The running part; none when the registration does not parse.
     pub(super) fn handle(&self) -> Option<&ConnectorHandle> {
         self.running.as_ref().ok()
@@ -92,7 +97,7 @@ impl Registry {
         registry.store = Some(Arc::new(store));
         for submission in found.into_values() {
             let running = match parse(&submission.name, &submission.config) {
-                Ok(config) => Ok(registry.start(config)),
+                Ok(config) => Ok(registry.start(config, None)),
                 Err(errors) => {
                     error!(connector = submission.name, "the kept registration is not valid:\n{errors}");
                     Err(format!("the kept registration is not valid; put a new configuration:\n{errors}"))
@@ -134,7 +139,7 @@ impl Registry {
         let config = parse(&submission.name, &submission.config).map_err(RegistryError::Invalid)?;
         self.room()?;
         self.keep(&submission).await?;
-        Ok(self.put(Entry { submission, running: Ok(self.start(config)) }))
+        Ok(self.put(Entry { submission, running: Ok(self.start(config, None)) }))
     }
 
     /// Registers a connector, or stops the one of that name and starts it with the new configuration. True when new.
@@ -151,9 +156,9 @@ impl Registry {
         if kept {
             self.keep(&submission).await?;
         }
-        let created = before.is_none();
+        let (created, halted) = (before.is_none(), before.as_ref().and_then(Entry::halted));
         self.halt(before).await;
-        Ok((self.put(Entry { submission, running: Ok(self.start(config)) }), created))
+        Ok((self.put(Entry { submission, running: Ok(self.start(config, halted)) }), created))
     }
 
     /// Stops a connector and starts it again.
@@ -165,8 +170,9 @@ impl Registry {
         let entry = self.get(name)?;
         let submission = entry.submission.clone();
         let config = parse(name, &submission.config).map_err(RegistryError::Invalid)?;
+        let halted = entry.halted();
         self.halt(Some(entry)).await;
-        Ok(self.put(Entry { submission, running: Ok(self.start(config)) }))
+        Ok(self.put(Entry { submission, running: Ok(self.start(config, halted)) }))
     }
 
     /// Forgets a connector, then stops it. The table keeps its position, so that the same name or another may go on.
@@ -202,12 +208,13 @@ impl Registry {
         }
     }
 
-    fn start(&self, config: ConnectorConfig) -> ConnectorHandle {
+    /// `resumed_after`: the halt that the run before waited with; to start it again is the operator's word.
+    fn start(&self, config: ConnectorConfig, resumed_after: Option<String>) -> ConnectorHandle {
         for note in &config.notes {
             warn!(connector = config.name, "{note}");
         }
         info!(connector = config.name, tasks_max = config.tasks_max, topics = ?config.topics, "starting");
-        ConnectorHandle::start(Arc::clone(&self.worker), Arc::new(config))
+        ConnectorHandle::start(Arc::clone(&self.worker), Arc::new(config), resumed_after)
     }
 
     async fn keep(&self, submission: &Submission) -> Result<(), RegistryError> {

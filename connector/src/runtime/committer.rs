@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use catalog_sync::commit::{Committer, Landed, Staged};
+use catalog_sync::commit::{Committer, Staged};
+use protocol::Landed;
 use tokio::sync::{mpsc, oneshot};
 
 /// How long the first batch waits for those of the other tasks. Tasks seal on the same ticks, so this covers the

@@ -1,22 +1,24 @@
 //! The connector's own course: reach catalog and store, make or check the table, start the tasks, start each again after
 //! an error that passes, and end all when told to.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use catalog_sync::catalog::{CatalogClient, CatalogError, LoadedTable, backoff};
-use catalog_sync::commit::Committer;
+use catalog_sync::commit::{Committer, Untold};
 use catalog_sync::create::{CreateError, load_or_create};
 use iceberg::{NamespaceIdent, TableIdent};
 use protocol::Halt;
+use protocol::task::End;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::committer;
 use super::flight::Airport;
+use super::lookout::gone_back;
 use super::status::{Board, State};
-use super::task::{Parts, Task, TaskEnd};
+use super::task::{Parts, Task};
 use crate::config::{ConnectorConfig, Tolerance, WorkerConfig};
 use crate::dead_letter::DeadLetters;
 use crate::kafka::consumer::{TaskConsumer, consumer_config};
@@ -46,6 +48,7 @@ struct Shared {
     stop: watch::Receiver<bool>,
     client: CatalogClient,
     ident: TableIdent,
+    uuid: String,
     settings: WriterSettings,
     airport: Airport,
     ticks_from: Instant,
@@ -59,19 +62,30 @@ enum KeeperEnd {
     PrepareAgain,
 }
 
+/// What outlasts a preparation.
+struct Known {
+    /// The halt of the run before.
+    resumed_after: Untold,
+    /// Identity of the table that this run began with; another one is not taken for it.
+    uuid: Option<String>,
+}
+
 /// Runs a connector until it is told to stop.
 pub(crate) async fn run(
     worker: Arc<WorkerConfig>,
     config: Arc<ConnectorConfig>,
+    resumed_after: Option<String>,
     board: Arc<Board>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut attempts = 0;
+    let mut known = Known { resumed_after: Arc::new(Mutex::new(resumed_after)), uuid: None };
     // A handle that is gone can no longer stop it: that is a stop, too.
     while !*stop.borrow() && stop.has_changed().is_ok() {
         let (stop_tasks, tasks_stopped) = watch::channel(false);
-        match prepare(&worker, &config, &board, &tasks_stopped).await {
+        match prepare(&worker, &config, &known, &board, &tasks_stopped).await {
             Ok((shared, committer)) => {
+                known.uuid = Some(shared.uuid.clone());
                 attempts = 0;
                 board.connector(State::Running, None);
                 run_tasks(shared, committer, &stop_tasks, stop.clone()).await;
@@ -107,6 +121,9 @@ async fn run_tasks(
     for id in 0..shared.config.tasks_max {
         tasks.spawn(keep_running(shared.clone(), id));
     }
+    let (client, board, stopped) = (shared.client.clone(), Arc::clone(&shared.board), shared.stop.clone());
+    let lookout = gone_back(client, shared.ident.clone(), shared.uuid.clone(), board, stopped);
+    tasks.spawn(async { if lookout.await { KeeperEnd::PrepareAgain } else { KeeperEnd::Stopped } });
     drop(shared);
     loop {
         tokio::select! {
@@ -131,19 +148,22 @@ async fn run_tasks(
 async fn prepare(
     worker: &Arc<WorkerConfig>,
     config: &Arc<ConnectorConfig>,
+    known: &Known,
     board: &Arc<Board>,
     stop: &watch::Receiver<bool>,
 ) -> Result<(Shared, tokio::task::JoinHandle<()>), Obstacle> {
     let client = CatalogClient::connect(config.catalog.clone()).await.map_err(|error| catalog_obstacle(&error))?;
-    let table = open_table(&client, config).await?;
-    let layout =
-        TableLayout::for_events(table.metadata(), &config.decode.required).map_err(|halt| halt_obstacle(&halt))?;
+    let table = open_table(&client, config, known, board).await?;
+    let uuid = table.metadata().uuid().to_string();
+    let layout = TableLayout::for_events(table.metadata(), &config.decode.required)
+        .map_err(|halt| halt_obstacle(board, &config.table_name(), &halt))?;
     let settings = WriterSettings::new(table.metadata().properties(), &config.write_props)
         .map_err(|error| Obstacle::Lasting(error.to_string()))?;
     let store = table.store(&config.catalog.storage).map_err(|error| Obstacle::Lasting(error.to_string()))?;
-    let facts = table.facts().map_err(|halt| halt_obstacle(&halt))?;
+    let facts = table.facts().map_err(|halt| halt_obstacle(board, &config.table_name(), &halt))?;
     board.position(facts.position);
-    let committing = Committer::new(client.clone(), &table, store.clone(), config.name.clone(), COMMIT_GIVE_UP);
+    let committing = Committer::new(client.clone(), &table, store.clone(), config.name.clone(), COMMIT_GIVE_UP)
+        .resumed_after(Arc::clone(&known.resumed_after));
     let tasks = usize::try_from(config.tasks_max).unwrap_or(1);
     let (requests, waiting) = mpsc::channel(tasks);
     let committer = tokio::spawn(committer::run(committing, tasks, waiting));
@@ -154,6 +174,7 @@ async fn prepare(
         stop: stop.clone(),
         client,
         ident: table.ident().clone(),
+        uuid,
         settings,
         airport: Airport { store, layout: Arc::new(layout), committer: requests },
         ticks_from: Instant::now(),
@@ -161,10 +182,27 @@ async fn prepare(
     Ok((shared, committer))
 }
 
-async fn open_table(client: &CatalogClient, config: &ConnectorConfig) -> Result<LoadedTable, Obstacle> {
+/// Loads the table, or makes it. Within one run it must stay the one that the run began with.
+async fn open_table(
+    client: &CatalogClient,
+    config: &ConnectorConfig,
+    known: &Known,
+    board: &Board,
+) -> Result<LoadedTable, Obstacle> {
     let namespace =
         NamespaceIdent::from_vec(config.namespace.clone()).map_err(|error| Obstacle::Lasting(error.to_string()))?;
     let ident = TableIdent::new(namespace, config.table.clone());
+    if let Some(uuid) = &known.uuid {
+        let replaced = |found: String| {
+            halt_obstacle(board, &config.table_name(), &Halt::TableReplaced { expected: uuid.clone(), found })
+        };
+        return match client.load_table(&ident).await {
+            Ok(table) if table.metadata().uuid().to_string() == *uuid => Ok(table),
+            Ok(table) => Err(replaced(table.metadata().uuid().to_string())),
+            Err(CatalogError::NotFound { .. }) => Err(replaced("none".to_owned())),
+            Err(error) => Err(catalog_obstacle(&error)),
+        };
+    }
     if config.auto_create {
         return load_or_create(client, &ident, &config.create_props).await.map_err(|error| create_obstacle(&error));
     }
@@ -184,8 +222,14 @@ fn catalog_obstacle(error: &CatalogError) -> Obstacle {
     }
 }
 
-fn halt_obstacle(halt: &Halt) -> Obstacle {
-    Obstacle::Lasting(format!("{}: {halt}", halt.code()))
+/// Says what a halt means and what ends it.
+fn halt_obstacle(board: &Board, table: &str, halt: &Halt) -> Obstacle {
+    board.halt(halt);
+    let code = halt.code();
+    let position = if matches!(halt, Halt::PositionUnreadable(_)) { " --position FILE" } else { "" };
+    let command = |token| format!("; to overrule: catalog-sync override '{token}' {table} --reason 'WHY'{position}");
+    let overrule = halt.token().map(command).unwrap_or_default();
+    Obstacle::Lasting(format!("halted: {code}: {halt}; what to do: connector/docs/RUNBOOK.md#{code}{overrule}"))
 }
 
 fn create_obstacle(error: &CreateError) -> Obstacle {
@@ -199,16 +243,13 @@ async fn keep_running(mut shared: Shared, id: u32) -> KeeperEnd {
         shared.board.task(id, State::Running, None);
         let began = Instant::now();
         let obstacle = match run_once(&shared, id).await {
-            TaskEnd::Stopped => {
+            End::Stopped => {
                 shared.board.task(id, State::Unassigned, None);
                 return KeeperEnd::Stopped;
             }
-            TaskEnd::Halted(halt) => {
-                let code = halt.code();
-                Obstacle::Lasting(format!("halted: {code}: {halt}; what to do: connector/docs/RUNBOOK.md#{code}"))
-            }
-            TaskEnd::Failed(why) => Obstacle::Lasting(why),
-            TaskEnd::Retry(why) => Obstacle::Passing(why),
+            End::Halted(halt) => halt_obstacle(&shared.board, &shared.config.table_name(), &halt),
+            End::Failed(why) => Obstacle::Lasting(why),
+            End::Retry(why) => Obstacle::Passing(why),
         };
         match obstacle {
             Obstacle::Lasting(why) => {
@@ -239,15 +280,15 @@ async fn keep_running(mut shared: Shared, id: u32) -> KeeperEnd {
 }
 
 /// One life of a task, on a thread of its own: the Kafka client blocks.
-async fn run_once(shared: &Shared, id: u32) -> TaskEnd {
+async fn run_once(shared: &Shared, id: u32) -> End {
     let dead_letters = match open_dead_letters(shared).await {
         Ok(dead_letters) => dead_letters,
-        Err(why) => return TaskEnd::Retry(why),
+        Err(why) => return End::Retry(why),
     };
     let settings = consumer_config(&shared.worker.bootstrap_servers, &shared.config, id);
     let consumer = match TaskConsumer::subscribe(&settings, &shared.config.topics) {
         Ok(consumer) => consumer,
-        Err(error) => return TaskEnd::Failed(format!("kafka refuses the consumer's settings: {error}")),
+        Err(error) => return End::Failed(format!("kafka refuses the consumer's settings: {error}")),
     };
     let parts = Parts {
         id,
@@ -256,6 +297,7 @@ async fn run_once(shared: &Shared, id: u32) -> TaskEnd {
         dead_letters,
         client: shared.client.clone(),
         ident: shared.ident.clone(),
+        uuid: shared.uuid.clone(),
         settings: shared.settings.clone(),
         airport: shared.airport.clone(),
         board: Arc::clone(&shared.board),
@@ -270,9 +312,9 @@ async fn run_once(shared: &Shared, id: u32) -> TaskEnd {
         let _ = sender.send(Task::new(parts).run());
     });
     if let Err(error) = thread {
-        return TaskEnd::Retry(format!("cannot start a thread: {error}"));
+        return End::Retry(format!("cannot start a thread: {error}"));
     }
-    ended.await.unwrap_or_else(|_| TaskEnd::Retry("the task's thread ended in a panic".to_owned()))
+    ended.await.unwrap_or_else(|_| End::Retry("the task's thread ended in a panic".to_owned()))
 }
 
 /// The task's own producer of dead letters: an acknowledgement that fails must fail the batch of the task that sent it.

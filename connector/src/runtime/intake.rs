@@ -1,25 +1,25 @@
-//! The open batch of a task: records in; rows, rejects and their offsets kept; on sealing, ranges and an encoder out.
+//! The open batch of a task: records in; rows and rejects kept; on sealing, an encoder and a ledger of dead letters out.
 //!
-//! Sealing, or dropping, is all or nothing: rows waiting in the decoder, in the encoder and the accounts of their offsets
-//! stand and fall together. Called by [`super::task`]; CPU only, but for a dead letter producer whose queue is full.
+//! The offsets are booked in the task's machine (`protocol::task`), which says when to seal and when to drop. Sealing, or
+//! dropping, is all or nothing: rows waiting in the decoder and in the encoder stand and fall together. Called by
+//! [`super::task`]; CPU only, but for a dead letter producer whose queue is full.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use protocol::Ranges;
+use protocol::Became;
 use protocol::flush::Fill;
+use protocol::task::{End, Task as Machine};
 use rdkafka::message::{BorrowedMessage, Message};
 use schemas::decode::ClickDecoder;
 
-use super::batch::{Accounts, Became};
-use super::task::TaskEnd;
 use crate::config::{ConnectorConfig, Tolerance};
 use crate::dead_letter::{DeadLetters, Ledger, Rejected};
-use crate::pipeline::encode::Encoder;
+use crate::pipeline::encode::{Encoder, EncoderLimits};
 use crate::pipeline::layout::TableLayout;
 use crate::pipeline::settings::WriterSettings;
 
-/// Rows that are decoded before they are routed to their partition keys: small enough to stay in the cache.
+/// Rows that are decoded before they go to the encoder.
 const ROUTE_ROWS: usize = 4_096;
 
 /// What an open batch is made with.
@@ -33,9 +33,8 @@ pub(crate) struct IntakeParts {
     pub(crate) ticks_from: Instant,
 }
 
-/// A batch that is closed: its offsets, its rows, its dead letters.
+/// A batch that is closed: its rows, its dead letters.
 pub(crate) struct SealedIntake {
-    pub(crate) ranges: Ranges,
     pub(crate) encoder: Encoder,
     pub(crate) ledger: Arc<Ledger>,
 }
@@ -43,7 +42,6 @@ pub(crate) struct SealedIntake {
 /// The open batch.
 pub(crate) struct Intake {
     parts: IntakeParts,
-    accounts: Accounts,
     decoder: ClickDecoder,
     encoder: Encoder,
     ledger: Arc<Ledger>,
@@ -52,16 +50,15 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    /// An empty batch of no partition.
+    /// An empty batch.
     pub(crate) fn new(parts: IntakeParts) -> Self {
         let decoder = ClickDecoder::new(parts.config.decode.clone());
         let encoder = fresh_encoder(&parts);
-        Self { parts, accounts: Accounts::default(), decoder, encoder, ledger: Arc::default(), opened_in: None }
+        Self { parts, decoder, encoder, ledger: Arc::default(), opened_in: None }
     }
 
-    /// Drops everything, and books from now on in these accounts.
-    pub(crate) fn restart(&mut self, accounts: Accounts) {
-        self.accounts = accounts;
+    /// Drops everything.
+    pub(crate) fn restart(&mut self) {
         self.decoder.finish();
         self.encoder = fresh_encoder(&self.parts);
         self.ledger = Arc::default();
@@ -72,9 +69,14 @@ impl Intake {
     ///
     /// # Errors
     /// If the record cannot become a row and `errors.tolerance` is `none`, or if its dead letter is refused.
-    pub(crate) fn take(&mut self, message: &BorrowedMessage<'_>, now_micros: i64) -> Result<(), TaskEnd> {
+    pub(crate) fn take(
+        &mut self,
+        machine: &mut Machine,
+        message: &BorrowedMessage<'_>,
+        now_micros: i64,
+    ) -> Result<(), End> {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-        if !self.accounts.expects(topic, partition, offset) {
+        if !machine.expects(topic, partition, offset) {
             return Ok(());
         }
         let became = match self.decoder.decode(message.payload(), now_micros) {
@@ -84,18 +86,20 @@ impl Intake {
                 Became::Reject
             }
         };
-        let booked = self.accounts.book(topic, partition, offset, became);
-        booked.map_err(|error| TaskEnd::Retry(error.to_string()))?;
+        let booked = machine.book(topic, partition, offset, became);
+        booked.map_err(|error| End::Retry(error.to_string()))?;
         if self.opened_in.is_none() {
             self.opened_in = Some(self.tick());
         }
-        if self.decoder.rows() >= ROUTE_ROWS { self.route() } else { Ok(()) }
+        let bytes_max = self.parts.config.memory.decoder_bytes();
+        let full = self.decoder.rows() >= ROUTE_ROWS || self.decoder.bytes() as u64 >= bytes_max;
+        if full { self.route() } else { Ok(()) }
     }
 
-    fn set_aside(&self, message: &BorrowedMessage<'_>, reject: &schemas::reject::Reject) -> Result<(), TaskEnd> {
+    fn set_aside(&self, message: &BorrowedMessage<'_>, reject: &schemas::reject::Reject) -> Result<(), End> {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
         if self.parts.config.errors.tolerance == Tolerance::None {
-            return Err(TaskEnd::Failed(format!(
+            return Err(End::Failed(format!(
                 "record {topic}-{partition}@{offset} cannot become a row: {reject}; \
                  set errors.tolerance=all and errors.deadletterqueue.topic.name to set such records aside"
             )));
@@ -115,46 +119,38 @@ impl Intake {
             task_id: self.parts.task_id,
         };
         letters.send(&self.ledger, &rejected).map_err(|error| {
-            if error.is_lasting() { TaskEnd::Failed(error.to_string()) } else { TaskEnd::Retry(error.to_string()) }
+            if error.is_lasting() { End::Failed(error.to_string()) } else { End::Retry(error.to_string()) }
         })
     }
 
-    /// Rows from the decoder to the lanes of their partition keys.
-    fn route(&mut self) -> Result<(), TaskEnd> {
-        let failed = |error: String| TaskEnd::Retry(format!("cannot encode rows: {error}"));
+    /// Rows from the decoder to the encoder.
+    fn route(&mut self) -> Result<(), End> {
         let rows = self.decoder.finish();
-        for (key, rows) in schemas::partition::split(&rows).map_err(|error| failed(error.to_string()))? {
-            self.encoder.push(key, rows).map_err(|error| failed(error.to_string()))?;
-        }
-        Ok(())
+        self.encoder.push(&rows).map_err(|error| End::Retry(error.to_string()))
     }
 
-    /// What the batch holds. Tasks seal on shared ticks, so that their batches meet in one snapshot; a batch is of age
-    /// when the tick that it was opened in has passed.
-    pub(crate) fn fill(&self) -> Fill {
+    /// Whether nothing was taken since the last seal.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.opened_in.is_none()
+    }
+
+    /// What the batch holds, beside the number of its records. Tasks seal on shared ticks, so that their batches meet in one
+    /// snapshot; a batch is of age when the tick that it was opened in has passed.
+    pub(crate) fn fill(&self, records: u64) -> Fill {
         let of_age = self.opened_in.is_some_and(|opened| self.tick() > opened);
         let age_ms = if of_age { u64::try_from(self.tick_ms()).unwrap_or(u64::MAX) } else { 0 };
-        let bytes = self.encoder.bytes().saturating_add(self.decoder.bytes() as u64);
-        Fill { age_ms, records: self.accounts.records(), bytes }
+        Fill { age_ms, records, bytes: self.encoder.encoded_bytes() }
     }
 
-    /// The consumer has got to this offset: what lies between the last record and it holds none for us (transaction
-    /// markers, aborted records). Only partitions that moved in this batch take notice.
-    pub(crate) fn reach(&mut self, topic: &str, partition: i32, next: i64) {
-        self.accounts.reach(topic, partition, next);
-    }
-
-    /// Closes the batch; none if nothing was read. The accounts go on where they ended.
+    /// Closes the batch, whose offsets the machine has sealed.
     ///
     /// # Errors
-    /// If rows cannot be encoded or the offsets do not add up; the batch must be dropped then.
-    pub(crate) fn seal(&mut self) -> Result<Option<SealedIntake>, TaskEnd> {
+    /// If rows cannot be encoded; the batch must be dropped then.
+    pub(crate) fn seal(&mut self) -> Result<SealedIntake, End> {
         self.route()?;
         self.opened_in = None;
-        let ranges = self.accounts.seal().map_err(|error| TaskEnd::Retry(error.to_string()))?;
         let encoder = std::mem::replace(&mut self.encoder, fresh_encoder(&self.parts));
-        let ledger = std::mem::take(&mut self.ledger);
-        Ok(ranges.map(|ranges| SealedIntake { ranges, encoder, ledger }))
+        Ok(SealedIntake { encoder, ledger: std::mem::take(&mut self.ledger) })
     }
 
     fn tick_ms(&self) -> u128 {
@@ -167,5 +163,9 @@ impl Intake {
 }
 
 fn fresh_encoder(parts: &IntakeParts) -> Encoder {
-    Encoder::new(Arc::clone(&parts.layout), parts.settings.clone())
+    // The tasks share the cores.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.div_ceil(usize::try_from(parts.config.tasks_max).unwrap_or(1));
+    let bytes_max = parts.config.batch_bytes_max();
+    Encoder::new(Arc::clone(&parts.layout), parts.settings.clone(), EncoderLimits { bytes_max, threads })
 }

@@ -2,23 +2,23 @@
 //!
 //! ```text
 //!   connector.rs   reaches catalog and store, makes the table, starts the tasks, starts them again after errors
-//!   task.rs        one consumer on one thread: poll, seal, rebalance, stop
-//!   intake.rs      the open batch: decode -> route -> encode, offsets booked
-//!   assignment.rs  where to begin reading, from the table's position
-//!   batch.rs       accounts of offsets: which were read, what became of them
+//!   task.rs        one consumer on one thread; does what the machine of protocol::task says
+//!   intake.rs      the open batch: decode -> route -> encode
+//!   assignment.rs  what table and Kafka say, before reading and before sealing
 //!   flight.rs      a sealed batch on its way: finish files, flush dead letters, upload, commit
 //!   committer.rs   one committer for all tasks: what waits at the same time goes into one snapshot
 //!   status.rs      what the tasks say about themselves
+//!   lookout.rs     looks whether the table went back while nothing is committed
 //! ```
 //!
 //! A task holds no state that matters: whatever happens to it, the next one begins from the table's position.
 
 mod assignment;
-mod batch;
 mod committer;
 mod connector;
 mod flight;
 mod intake;
+mod lookout;
 mod status;
 mod task;
 
@@ -41,13 +41,13 @@ pub struct ConnectorHandle {
 }
 
 impl ConnectorHandle {
-    /// Starts the tasks and returns at once; whether they get anywhere is told by [`Self::status`]. Must be called
-    /// within a tokio runtime.
+    /// Starts the tasks and returns at once; whether they get anywhere is told by [`Self::status`]. `resumed_after` is the
+    /// halt of the run before, which the first snapshot tells. Must be called within a tokio runtime.
     #[must_use]
-    pub fn start(worker: Arc<WorkerConfig>, config: Arc<ConnectorConfig>) -> Self {
+    pub fn start(worker: Arc<WorkerConfig>, config: Arc<ConnectorConfig>, resumed_after: Option<String>) -> Self {
         let board = Arc::new(Board::default());
         let (stop, stopped) = watch::channel(false);
-        let main = tokio::spawn(connector::run(worker, config, Arc::clone(&board), stopped));
+        let main = tokio::spawn(connector::run(worker, config, resumed_after, Arc::clone(&board), stopped));
         Self { board, stop, main: Arc::new(tokio::sync::Mutex::new(Some(main))) }
     }
 
@@ -55,6 +55,12 @@ impl ConnectorHandle {
     #[must_use]
     pub fn status(&self) -> ConnectorStatus {
         self.board.status()
+    }
+
+    /// The halt that it waits for an operator with; none while it does not.
+    #[must_use]
+    pub fn halted(&self) -> Option<String> {
+        self.board.halted()
     }
 
     /// The table's position as last read or committed; none while the table has never been loaded.

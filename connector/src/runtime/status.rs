@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use protocol::Position;
+use protocol::{Halt, Position};
 
 /// What Kafka Connect calls the state of a connector or a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,7 @@ struct Inner {
     connector: Option<(State, Option<String>)>,
     tasks: BTreeMap<u32, (State, Option<String>)>,
     position: Option<Position>,
+    halted: Option<String>,
 }
 
 /// The board on which tasks write and from which others read.
@@ -64,6 +65,16 @@ impl Board {
     /// One task's state.
     pub(crate) fn task(&self, id: u32, state: State, trace: Option<String>) {
         self.with(|inner| inner.tasks.insert(id, (state, trace)));
+    }
+
+    /// A halt: its code and its message.
+    pub(crate) fn halt(&self, halt: &Halt) {
+        self.with(|inner| inner.halted = Some(format!("{}: {halt}", halt.code())));
+    }
+
+    /// The last halt, if there was one.
+    pub(crate) fn halted(&self) -> Option<String> {
+        self.with(|inner| inner.halted.clone())
     }
 
     /// The table's position as last seen.

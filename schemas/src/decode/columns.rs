@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_array::builder::{Int32Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 
-use super::value::{Cell, Cells};
+use super::value::{Cell, Row};
 use crate::table::{self, COLUMNS, ColumnKind, EVENT_FIELDS};
 
 /// The fixed part of a row: an offset for each string, the integers and the two times.
@@ -43,9 +43,14 @@ impl Builder {
     }
 
     /// Appends one value and says how many bytes of text it added.
-    fn append(&mut self, cell: &Cell<'_>) -> usize {
+    #[inline]
+    fn append(&mut self, cell: &Cell<'_>, row: &Row<'_>) -> usize {
         match (self, cell) {
-            (Self::Text { values, bytes }, Cell::Text(text)) => {
+            (Self::Text { values, bytes }, cell) => {
+                let Some(text) = row.text(cell) else {
+                    values.append_null();
+                    return 0;
+                };
                 values.append_value(text);
                 *bytes += text.len();
                 return text.len();
@@ -53,7 +58,6 @@ impl Builder {
             (Self::Int(values), Cell::Int(value)) => values.append_value(*value),
             (Self::Micros(values), Cell::Micros(value)) => values.append_value(*value),
             // A cell is made from its column's kind, so that nothing but NULL is left for the rest.
-            (Self::Text { values, .. }, _) => values.append_null(),
             (Self::Int(values), _) => values.append_null(),
             (Self::Micros(values), _) => values.append_null(),
         }
@@ -83,11 +87,11 @@ impl Columns {
         Self { builders: COLUMNS.map(|column| Builder::new(column.kind, 0, 0)), rows: 0, text_bytes: 0 }
     }
 
-    pub(super) fn append(&mut self, cells: &Cells<'_>, ingestion_micros: i64) {
-        for (builder, cell) in self.builders.iter_mut().zip(cells) {
-            self.text_bytes += builder.append(cell);
+    pub(super) fn append(&mut self, row: &Row<'_>, ingestion_micros: i64) {
+        for (builder, cell) in self.builders.iter_mut().zip(&row.cells) {
+            self.text_bytes += builder.append(cell, row);
         }
-        self.builders[EVENT_FIELDS].append(&Cell::Micros(ingestion_micros));
+        self.builders[EVENT_FIELDS].append(&Cell::Micros(ingestion_micros), row);
         self.rows += 1;
     }
 

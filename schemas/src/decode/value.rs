@@ -1,28 +1,54 @@
-//! The values of a record: raw JSON text to typed cells, exactly or not at all.
+//! The values of a record: scanned JSON to typed cells, exactly or not at all.
 //!
 //! A value is converted only where nothing but a fraction of a unit can be lost: text to integer when the text is an integer,
 //! a number to text by its own digits, a fraction of a pixel, percent or second rounded down as browsers send them. All else
 //! is a reject; there is no silent NULL. Called by the decoder with the fields that `record` found.
 
-use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use super::policy::DecodePolicy;
 use super::record::RawFields;
+use super::scan::Value;
+use super::text;
 use crate::reject::{Reject, RejectCode, excerpt};
 use crate::table::{COLUMNS, Column, ColumnKind, EVENT_FIELDS};
 use crate::time;
 
 /// One value of a row.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Cell<'de> {
     Null,
-    Text(Cow<'de, str>),
+    Text(&'de str),
+    /// Text that had escapes: from here to there in [`Row::unescaped`].
+    Unescaped(usize, usize),
     Int(i32),
     Micros(i64),
 }
 
-/// The cells of a row in table order, without the ingestion time.
-pub(super) type Cells<'de> = [Cell<'de>; EVENT_FIELDS];
+/// The values of a record. Its cells are plain words, so that they are neither moved twice nor dropped one by one.
+#[derive(Debug)]
+pub(super) struct Row<'de> {
+    /// In table order, without the ingestion time.
+    pub(super) cells: [Cell<'de>; EVENT_FIELDS],
+    /// All texts that had escapes, one after the other; mostly empty.
+    unescaped: String,
+}
+
+impl Row<'_> {
+    pub(super) fn new() -> Self {
+        Self { cells: [Cell::Null; EVENT_FIELDS], unescaped: String::new() }
+    }
+
+    /// The text of a cell that holds text.
+    #[inline]
+    pub(super) fn text<'a>(&'a self, cell: &Cell<'a>) -> Option<&'a str> {
+        match *cell {
+            Cell::Text(text) => Some(text),
+            Cell::Unescaped(start, end) => self.unescaped.get(start..end),
+            _ => None,
+        }
+    }
+}
 
 const EVENT_TIMESTAMP: &str = "event_timestamp";
 const EVENT_TYPE: &str = "event_type";
@@ -33,12 +59,16 @@ pub(super) struct Checks {
     required: [bool; EVENT_FIELDS],
     /// A required name that is no field.
     never_there: Option<String>,
+    /// The event types allowed, by length and then by text: few have the same length, so that one is compared.
+    event_types: Vec<Box<str>>,
 }
 
 impl Checks {
     pub(super) fn new(policy: &DecodePolicy) -> Self {
         let fields = &COLUMNS[..EVENT_FIELDS];
         let partition_source = |name: &str| name == EVENT_TIMESTAMP || name == EVENT_TYPE;
+        let mut event_types: Vec<Box<str>> = policy.event_types.iter().map(|name| name.as_str().into()).collect();
+        event_types.sort_unstable_by(|a, b| by_length(a, b));
         Self {
             required: std::array::from_fn(|i| {
                 partition_source(fields[i].name) || policy.required.contains(fields[i].name)
@@ -48,92 +78,117 @@ impl Checks {
                 .iter()
                 .find(|name| fields.iter().all(|field| field.name != name.as_str()))
                 .cloned(),
+            event_types,
         }
     }
 
-    /// Types a whole record. The first column at fault, in table order, decides the reject.
-    pub(super) fn cells<'de>(&self, raw: &RawFields<'de>, policy: &DecodePolicy) -> Result<Cells<'de>, Reject> {
+    /// Types a whole record into an empty row. The first column at fault, in table order, decides the reject.
+    pub(super) fn fill<'de>(
+        &self,
+        row: &mut Row<'de>,
+        raw: &RawFields<'de>,
+        policy: &DecodePolicy,
+    ) -> Result<(), Reject> {
         if let Some(name) = &self.never_there {
             return Err(Reject::at_key(RejectCode::MissingField, name, "the required field is no field of a click"));
         }
-        let mut cells = [const { Cell::Null }; EVENT_FIELDS];
-        for (position, slot) in cells.iter_mut().enumerate() {
-            let column = &COLUMNS[position];
-            *slot = match raw[position] {
-                None | Some("null") => Cell::Null,
-                Some(json) => cell(column, json, policy)?,
+        for (position, column) in COLUMNS[..EVENT_FIELDS].iter().enumerate() {
+            row.cells[position] = match (column.kind, raw[position]) {
+                (_, None | Some(Value::Null)) => Cell::Null,
+                // What most columns are, without the detour.
+                (ColumnKind::String, Some(Value::Plain(text))) if text.len() <= policy.string_bytes_max => {
+                    Cell::Text(text)
+                }
+                (_, Some(value)) => cell(column, value, &mut row.unescaped, policy)?,
             };
             if self.required[position] {
-                let found = match slot {
-                    Cell::Null if raw[position].is_none() => "absent",
-                    Cell::Null => "null",
-                    Cell::Text(text) if text.is_empty() => "an empty string",
-                    _ => continue,
-                };
-                return Err(Reject::at(
-                    RejectCode::MissingField,
-                    column.name,
-                    format!("the field is required but {found}"),
-                ));
+                self.require(column, row, position, raw[position].is_none())?;
             }
         }
-        Ok(cells)
+        Ok(())
+    }
+
+    /// A field that must be there, and an event type that must be on the list.
+    fn require(&self, column: &Column, row: &Row<'_>, position: usize, absent: bool) -> Result<(), Reject> {
+        let cell = &row.cells[position];
+        let found = match row.text(cell) {
+            None if absent => "absent",
+            None if *cell == Cell::Null => "null",
+            Some("") => "an empty string",
+            Some(text) if column.name == EVENT_TYPE => return self.known_type(text),
+            _ => return Ok(()),
+        };
+        Err(Reject::at(RejectCode::MissingField, column.name, format!("the field is required but {found}")))
+    }
+
+    fn known_type(&self, text: &str) -> Result<(), Reject> {
+        if self.event_types.binary_search_by(|known| by_length(known, text)).is_ok() {
+            return Ok(());
+        }
+        let detail = format!("\"{}\" is none of the {} event types allowed", excerpt(text), self.event_types.len());
+        Err(Reject::at(RejectCode::UnknownEventType, EVENT_TYPE, detail))
     }
 }
 
-/// One value that is not null.
-fn cell<'de>(column: &Column, json: &'de str, policy: &DecodePolicy) -> Result<Cell<'de>, Reject> {
+fn by_length(a: &str, b: &str) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+/// One value that is not null. `unescaped` takes in what had escapes.
+fn cell<'de>(
+    column: &Column,
+    value: Value<'de>,
+    unescaped: &mut String,
+    policy: &DecodePolicy,
+) -> Result<Cell<'de>, Reject> {
     let name = column.name;
-    let value = match json.as_bytes().first() {
-        Some(b'"') => Scalar::Text(unquote(name, json)?),
-        Some(b'-' | b'0'..=b'9') => Scalar::Number(json),
-        Some(b't' | b'f') => return Err(wrong_type(name, "a boolean", column.kind)),
-        Some(b'[') => return Err(wrong_type(name, "an array", column.kind)),
-        _ => return Err(wrong_type(name, "an object", column.kind)),
-    };
-    match (column.kind, value) {
-        (ColumnKind::String, Scalar::Text(text)) => text_cell(name, text, policy),
-        (ColumnKind::String, Scalar::Number(digits)) => text_cell(name, Cow::Borrowed(digits), policy),
-        (ColumnKind::Int, Scalar::Text(text)) => int_from_text(name, &text).map(Cell::Int),
-        (ColumnKind::Int, Scalar::Number(number)) => int_from_number(name, number).map(Cell::Int),
-        (ColumnKind::TimestampTz, Scalar::Text(text)) => {
-            let micros = time::parse_iso8601(&text).ok_or_else(|| bad_timestamp(name, &text))?;
-            time_cell(name, Some(micros), &text, policy)
+    let start = unescaped.len();
+    match value {
+        Value::Null => Ok(Cell::Null),
+        Value::Number(number) => match column.kind {
+            ColumnKind::String => within_limit(name, number, policy).map(|()| Cell::Text(number)),
+            ColumnKind::Int => int_from_number(name, number).map(Cell::Int),
+            ColumnKind::TimestampTz => time_cell(name, time::parse_epoch_millis(number), number, policy),
+        },
+        Value::Plain(text) => match column.kind {
+            ColumnKind::String => within_limit(name, text, policy).map(|()| Cell::Text(text)),
+            kind => scalar(name, text, kind, policy),
+        },
+        Value::Escaped(raw) => {
+            text::unescape(raw, unescaped).map_err(|offset| {
+                let detail = format!("half of a surrogate pair stands at byte {offset} of the string");
+                Reject::at(RejectCode::NotJson, name, detail)
+            })?;
+            let text = unescaped.get(start..).unwrap_or_default();
+            match column.kind {
+                ColumnKind::String => {
+                    within_limit(name, text, policy).map(|()| Cell::Unescaped(start, unescaped.len()))
+                }
+                kind => scalar(name, text, kind, policy),
+            }
         }
-        (ColumnKind::TimestampTz, Scalar::Number(number)) => {
-            time_cell(name, time::parse_epoch_millis(number), number, policy)
-        }
+        Value::Boolean => Err(wrong_type(name, "a boolean", column.kind)),
+        Value::Array(_) => Err(wrong_type(name, "an array", column.kind)),
+        Value::Object(_) => Err(wrong_type(name, "an object", column.kind)),
     }
 }
 
-enum Scalar<'de> {
-    Text(Cow<'de, str>),
-    Number(&'de str),
-}
-
-/// The text of a JSON string; borrowed unless it holds escapes.
-fn unquote<'de>(name: &'static str, json: &'de str) -> Result<Cow<'de, str>, Reject> {
-    match json.get(1..json.len() - 1) {
-        Some(text) if !text.as_bytes().contains(&b'\\') => Ok(Cow::Borrowed(text)),
-        // The grammar is known to be right, so that only half of a surrogate pair can fail here.
-        _ => serde_json::from_str::<String>(json)
-            .map(Cow::Owned)
-            .map_err(|error| Reject::at(RejectCode::NotJson, name, error.to_string())),
+/// Text in a column of integers or times.
+fn scalar<'de>(name: &'static str, text: &str, kind: ColumnKind, policy: &DecodePolicy) -> Result<Cell<'de>, Reject> {
+    if kind == ColumnKind::Int {
+        return int_from_text(name, text).map(Cell::Int);
     }
+    let micros = time::parse_iso8601(text).ok_or_else(|| bad_timestamp(name, text))?;
+    time_cell(name, Some(micros), text, policy)
 }
 
-fn text_cell<'de>(name: &'static str, text: Cow<'de, str>, policy: &DecodePolicy) -> Result<Cell<'de>, Reject> {
+fn within_limit(name: &'static str, text: &str, policy: &DecodePolicy) -> Result<(), Reject> {
     let limit = policy.string_bytes_max;
-    if text.len() > limit {
-        let detail = format!("the string has {} bytes, the limit is {limit}", text.len());
-        return Err(Reject::at(RejectCode::TooLong, name, detail));
+    if text.len() <= limit {
+        return Ok(());
     }
-    // An empty type is a missing one, which the caller reports.
-    if name == EVENT_TYPE && !text.is_empty() && !policy.event_types.contains(text.as_ref()) {
-        let detail = format!("\"{}\" is none of the {} event types allowed", excerpt(&text), policy.event_types.len());
-        return Err(Reject::at(RejectCode::UnknownEventType, name, detail));
-    }
-    Ok(Cell::Text(text))
+    let detail = format!("the string has {} bytes, the limit is {limit}", text.len());
+    Err(Reject::at(RejectCode::TooLong, name, detail))
 }
 
 /// An integer written as text: a sign, digits, nothing else.
@@ -149,6 +204,9 @@ fn int_from_text(name: &'static str, text: &str) -> Result<i32, Reject> {
 
 /// A JSON number, its fraction rounded down.
 fn int_from_number(name: &'static str, number: &str) -> Result<i32, Reject> {
+    if number.len() <= 9 && number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(number.bytes().fold(0, |sum, digit| sum * 10 + i32::from(digit - b'0')));
+    }
     if let Ok(value) = number.parse::<i32>() {
         return Ok(value);
     }

@@ -1,0 +1,220 @@
+//! The I/O of a rewrite: the planned manifests are read, their entries sorted and written into new manifests.
+//!
+//! Entries keep what they are: file, data and file sequence number, and the snapshot that added the file. What comes out
+//! is counted against what the manifest list says went in, and is not used if it differs. The new manifests are files that
+//! no snapshot refers to, under names that nobody else has. Called by [`super::rewrite_manifests`].
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use iceberg::spec::{
+    Datum, FormatVersion, Literal, ManifestContentType, ManifestEntry, ManifestFile, ManifestWriterBuilder,
+    PartitionSpecRef, PrimitiveType, Struct, StructType, TableMetadata, Type, write_data_files_to_avro,
+};
+use uuid::Uuid;
+
+use super::Error;
+use super::pack::Packer;
+use super::plan::{Group, Key, Limits, ManifestFact, field_order};
+use crate::manifest::live_entries;
+use crate::snapshot::new_snapshot_id;
+use crate::storage::Store;
+
+/// Manifests that are read at once.
+const AT_ONCE: usize = 8;
+/// Entries that are measured, to tell how many a manifest may hold.
+const SAMPLE: usize = 100;
+/// Bytes of an entry beside its file: status, snapshot, sequence numbers.
+const ENTRY_BYTES: u64 = 24;
+
+/// Manifests that were written to take the place of others.
+#[derive(Debug)]
+pub(super) struct Staged {
+    /// Of the snapshot that will bring them.
+    pub(super) snapshot_id: i64,
+    /// The table's sweep epoch before the first one was begun: a later sweep may have deleted them.
+    pub(super) sweep_epoch: String,
+    /// Locations of the manifests whose place they take.
+    pub(super) replaced: HashSet<String>,
+    /// They themselves.
+    pub(super) created: Vec<ManifestFile>,
+    /// Live entries that they hold.
+    pub(super) files: u64,
+}
+
+/// What the list says of the manifests that can be rewritten: those of data files, whose counts are known, which are not
+/// encrypted, and whose partition columns are there still.
+pub(super) fn facts(metadata: &TableMetadata, list: &[ManifestFile]) -> Vec<ManifestFact> {
+    let mut specs: HashMap<i32, Option<Partitioning>> = HashMap::new();
+    let fact = |(place, manifest): (usize, &ManifestFile)| {
+        let spec_id = manifest.partition_spec_id;
+        let spec = specs.entry(spec_id).or_insert_with(|| Partitioning::of(metadata, spec_id)).as_ref()?;
+        let is_plain = manifest.content == ManifestContentType::Data && manifest.key_metadata.is_none();
+        let count = |count: Option<u32>| count.map(u64::from);
+        let live = count(manifest.added_files_count)? + count(manifest.existing_files_count)?;
+        let deleted = count(manifest.deleted_files_count)?;
+        let bytes = u64::try_from(manifest.manifest_length).ok()?;
+        let lowest = spec.lowest(manifest);
+        is_plain.then_some(ManifestFact { place, spec_id, bytes, live, deleted, lowest })
+    };
+    list.iter().enumerate().filter_map(fact).collect()
+}
+
+/// A partition spec, with the types that its values have by the current schema.
+struct Partitioning {
+    spec: PartitionSpecRef,
+    types: StructType,
+    order: Vec<usize>,
+}
+
+impl Partitioning {
+    fn of(metadata: &TableMetadata, spec_id: i32) -> Option<Self> {
+        let spec = Arc::clone(metadata.partition_spec_by_id(spec_id)?);
+        let types = spec.partition_type(metadata.current_schema()).ok()?;
+        let order = field_order(&spec);
+        Some(Self { spec, types, order })
+    }
+
+    fn primitive(&self, place: usize) -> Option<PrimitiveType> {
+        match self.types.fields().get(place)?.field_type.as_ref() {
+            Type::Primitive(primitive) => Some(primitive.clone()),
+            _ => None,
+        }
+    }
+
+    fn lowest(&self, manifest: &ManifestFile) -> Key {
+        let value = |&place: &usize| {
+            let bound = manifest.partitions.as_ref()?.get(place)?.lower_bound.as_ref()?;
+            let datum = Datum::try_from_bytes(bound, self.primitive(place)?).ok()?;
+            Some(datum.literal().clone())
+        };
+        Key(self.order.iter().map(value).collect())
+    }
+
+    fn key(&self, values: &Struct) -> Key {
+        let values: Vec<_> = values.iter().map(|value| value.and_then(Literal::as_primitive_literal)).collect();
+        Key(self.order.iter().map(|&place| values.get(place).cloned().flatten()).collect())
+    }
+}
+
+/// Writes the manifests that take the place of those in the plan.
+pub(super) async fn stage(
+    metadata: &TableMetadata,
+    store: &Store,
+    list: &[ManifestFile],
+    groups: &[Group],
+    (limits, sweep_epoch): (&Limits, &str),
+) -> Result<Staged, Error> {
+    let snapshot_id = new_snapshot_id(metadata);
+    let attempt = Uuid::now_v7();
+    let mut writing = Writing { metadata, store, snapshot_id, attempt, created: Vec::new() };
+    let mut replaced = HashSet::new();
+    for group in groups {
+        let manifests: Vec<&ManifestFile> = group.places.iter().filter_map(|&place| list.get(place)).collect();
+        replaced.extend(manifests.iter().map(|manifest| manifest.manifest_path.clone()));
+        writing.group(group.spec_id, &manifests, limits).await?;
+    }
+    let created = writing.created;
+    let from = list.iter().filter(|manifest| replaced.contains(&manifest.manifest_path));
+    let (read, written) = (Tally::of(from), Tally::of(&created));
+    if read != written {
+        return Err(Error::Miscounted { read: read.to_string(), written: written.to_string() });
+    }
+    Ok(Staged { snapshot_id, sweep_epoch: sweep_epoch.to_owned(), replaced, created, files: written.files })
+}
+
+struct Writing<'a> {
+    metadata: &'a TableMetadata,
+    store: &'a Store,
+    snapshot_id: i64,
+    attempt: Uuid,
+    created: Vec<ManifestFile>,
+}
+
+impl Writing<'_> {
+    async fn group(&mut self, spec_id: i32, manifests: &[&ManifestFile], limits: &Limits) -> Result<(), Error> {
+        let Some(spec) = Partitioning::of(self.metadata, spec_id) else { return Ok(()) };
+        let mut packer = Packer::new();
+        let mut entries = None;
+        let file_io = self.store.file_io();
+        let mut read = stream::iter(manifests).map(|manifest| live_entries(manifest, &file_io)).buffered(AT_ONCE);
+        while let Some(live) = read.try_next().await? {
+            for entry in live {
+                packer.push(spec.key(entry.data_file().partition()), Arc::unwrap_or_clone(entry));
+            }
+            if packer.is_full() {
+                let entries = match entries {
+                    Some(entries) => entries,
+                    None => *entries.insert(self.entries(&spec, &packer, limits)?),
+                };
+                for manifest in packer.overflow(entries) {
+                    self.write(&spec, manifest).await?;
+                }
+            }
+        }
+        let entries = entries.map_or_else(|| self.entries(&spec, &packer, limits), Ok)?;
+        for manifest in packer.rest(entries) {
+            self.write(&spec, manifest).await?;
+        }
+        Ok(())
+    }
+
+    /// How many entries a manifest may hold, by the size that some of them have when written.
+    fn entries(&self, spec: &Partitioning, packer: &Packer<ManifestEntry>, limits: &Limits) -> Result<usize, Error> {
+        let size = |files: Vec<_>| -> iceberg::Result<u64> {
+            let mut bytes = Vec::new();
+            write_data_files_to_avro(&mut bytes, files, &spec.types, FormatVersion::V2)?;
+            Ok(bytes.len() as u64)
+        };
+        let step = (packer.held().count() / SAMPLE).max(1);
+        let sample: Vec<_> = packer.held().step_by(step).map(|entry| entry.data_file().clone()).collect();
+        let (count, empty) = (sample.len() as u64, size(Vec::new())?);
+        let entry = (size(sample)?.saturating_sub(empty) / count.max(1)).saturating_add(ENTRY_BYTES);
+        let schema = serde_json::to_vec(self.metadata.current_schema()).map_or(0, |text| text.len() as u64);
+        Ok(limits.files_of(empty.saturating_add(schema), entry))
+    }
+
+    async fn write(&mut self, spec: &Partitioning, entries: Vec<ManifestEntry>) -> Result<(), Error> {
+        let (metadata, number) = (self.metadata, self.created.len());
+        let location = format!("{}/metadata/{}-m{number}.avro", metadata.location(), self.attempt);
+        let output = self.store.file_io().new_output(location)?;
+        let (schema, spec) = (Arc::clone(metadata.current_schema()), spec.spec.as_ref().clone());
+        let mut writer = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec).build_v2_data();
+        for entry in entries {
+            let (Some(snapshot_id), Some(sequence_number)) = (entry.snapshot_id(), entry.sequence_number()) else {
+                return Err(Error::Unnumbered(entry.file_path().to_owned()));
+            };
+            let file_sequence_number = entry.file_sequence_number;
+            writer.add_existing_file(entry.data_file, snapshot_id, sequence_number, file_sequence_number)?;
+        }
+        self.created.push(writer.write_manifest_file().await?);
+        Ok(())
+    }
+}
+
+/// Live files and their rows.
+#[derive(Debug, PartialEq, Eq)]
+struct Tally {
+    files: u64,
+    rows: u64,
+}
+
+impl Tally {
+    fn of<'a>(manifests: impl IntoIterator<Item = &'a ManifestFile>) -> Self {
+        manifests.into_iter().fold(Self { files: 0, rows: 0 }, |sum, manifest| Self {
+            files: [manifest.added_files_count, manifest.existing_files_count]
+                .iter()
+                .fold(sum.files, |sum, count| sum.saturating_add(count.unwrap_or(0).into())),
+            rows: [manifest.added_rows_count, manifest.existing_rows_count]
+                .iter()
+                .fold(sum.rows, |sum, count| sum.saturating_add(count.unwrap_or(0))),
+        })
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} files of {} rows", self.files, self.rows)
+    }
+}
