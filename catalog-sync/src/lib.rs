@@ -3,11 +3,14 @@
 //! ```text
 //!   catalog/   the REST client: one attempt per call, statuses as typed outcomes
 //!   storage/   the object store behind a table, one I/O stack
+//!   datafile/  one Parquet file: layout, settings, metrics, upload
 //!   create     a table together with its first snapshot
 //!   snapshot   data files -> manifest, manifest list, commit
 //!   commit     the only commit loop: load -> decide -> POST once -> look again
 //!   overrule   an operator's word against a halt, as a commit
-//!   rewrite/   many manifests become few, as a commit
+//!   replace/   a commit that puts files or manifests in the place of others, as often as it takes
+//!   rewrite/   many manifests become few
+//!   compact/   many small files become few
 //!   embedded/  an Iceberg REST catalog in the process
 //!   verify/    proves a table complete
 //!   cli/       the commands
@@ -18,12 +21,15 @@
 pub mod catalog;
 pub mod cli;
 pub mod commit;
+pub mod compact;
 pub mod create;
+pub mod datafile;
 pub mod embedded;
 pub mod manifest;
 pub mod overrule;
 pub mod print;
 pub mod query;
+mod replace;
 pub mod rewrite;
 pub mod secret;
 mod snapshot;

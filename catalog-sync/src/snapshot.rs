@@ -2,7 +2,7 @@
 //!
 //! The files written here belong to one attempt and carry its identifier in their names, so that a second attempt never
 //! writes over them. Called by [`crate::commit`], for the empty first snapshot by [`crate::create`], and for a snapshot of
-//! the same files in other manifests by [`crate::rewrite`].
+//! the same rows in other files or manifests by [`crate::replace`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -166,7 +166,8 @@ async fn seal(
     Ok(snapshot.build())
 }
 
-async fn write_manifest(
+/// Writes a manifest of files that a new snapshot adds.
+pub(crate) async fn write_manifest(
     metadata: &TableMetadata,
     store: &Store,
     snapshot_id: i64,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use it::steady::Steady;
 use it::trial::Trial;
-use it::wait::{Look, say, until};
+use it::wait::say;
 use serde_json::Value;
 
 /// Commits that are waited for before each rewrite, so that there is something to gain.
@@ -26,14 +26,14 @@ async fn manifests_are_rewritten_while_a_connector_commits_and_every_row_stays_o
     let steady = Steady::begin(&trial.kafka, &trial.topics[0], 50, 0);
     let (mut lost, mut done) = (0, 0);
     while done < REWRITES {
-        commits(&trial).await?;
+        trial.committed(COMMITS_BETWEEN).await?;
         let report = rewrite(&trial, &[]).await?;
         ensure!(report["verdict"] == "committed", "nothing to gain after {COMMITS_BETWEEN} commits: {report}");
         lost += report["attempts"].as_u64().unwrap_or_default() - 1;
         done += 1;
         trial.verified().await?;
     }
-    commits(&trial).await?;
+    trial.committed(COMMITS_BETWEEN).await?;
     let sent = steady.stop().await?;
     trial.ingested().await?;
     say(format!("{done} rewrites while {} events were written, {lost} tries lost to a commit", sent.events));
@@ -63,21 +63,6 @@ async fn manifests_are_rewritten_while_a_connector_commits_and_every_row_stays_o
 async fn rewrite(trial: &Trial, options: &[&str]) -> Result<Value> {
     let arguments = [&["rewrite-manifests", &trial.table, "--json"], options].concat();
     trial.catalog_sync(&arguments).await?.json()
-}
-
-/// Waits for some commits of the connector.
-async fn commits(trial: &Trial) -> Result<()> {
-    let before = sequence_number(trial).await?;
-    until("some commits", Duration::from_secs(120), async || {
-        let now = sequence_number(trial).await?;
-        Ok(Look::holds(now >= before + COMMITS_BETWEEN, format!("{now}, was {before}")))
-    })
-    .await
-}
-
-async fn sequence_number(trial: &Trial) -> Result<u64> {
-    let metadata = trial.catalog.table(&trial.table).await?.unwrap_or_default();
-    Ok(metadata["last-sequence-number"].as_u64().unwrap_or_default())
 }
 
 async fn manifests(trial: &Trial) -> Result<u64> {

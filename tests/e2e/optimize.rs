@@ -53,12 +53,12 @@ async fn trino_compacts_in_the_middle_and_every_row_stays_once() -> Result<()> {
     trial.ingested().await?;
     trial.exact(&sent).await?;
 
-    let before = files(&trial).await?;
+    let before = trial.files().await?;
     until("a last optimize", Duration::from_secs(120), async || {
         Ok(Look::holds(optimize(&trial).await?, "it lost the race"))
     })
     .await?;
-    let after = files(&trial).await?;
+    let after = trial.files().await?;
     say(format!("{before} files before the last optimize, {after} after"));
     let partitions = u64::try_from(sent.partitions.len())?;
     ensure!(after <= partitions, "{after} files in {partitions} partitions: optimize left small ones");
@@ -92,10 +92,4 @@ async fn optimize(trial: &Trial) -> Result<bool> {
         return Ok(false);
     }
     Err(error)
-}
-
-async fn files(trial: &Trial) -> Result<u64> {
-    let (namespace, table) = trial.table.split_once('.').unwrap_or_default();
-    let sql = format!("SELECT count(*) FROM lakehouse.{namespace}.\"{table}$files\"");
-    Ok(trial.trino.number(&sql).await?.unwrap_or_default())
 }

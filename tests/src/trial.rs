@@ -233,6 +233,34 @@ impl Trial {
         self.verified().await
     }
 
+    /// Waits until so many snapshots more are in the table, whoever commits them.
+    ///
+    /// # Errors
+    /// They are not within two minutes.
+    pub async fn committed(&self, snapshots: u64) -> Result<()> {
+        let before = self.sequence_number().await?;
+        until("some commits", Duration::from_secs(120), async || {
+            let now = self.sequence_number().await?;
+            Ok(Look::holds(now >= before + snapshots, format!("{now}, was {before}")))
+        })
+        .await
+    }
+
+    async fn sequence_number(&self) -> Result<u64> {
+        let metadata = self.catalog.table(&self.table).await?.unwrap_or_default();
+        Ok(metadata["last-sequence-number"].as_u64().unwrap_or_default())
+    }
+
+    /// Data files of the table, as Trino counts them.
+    ///
+    /// # Errors
+    /// Trino's.
+    pub async fn files(&self) -> Result<u64> {
+        let (namespace, table) = self.table.split_once('.').unwrap_or_default();
+        let sql = format!("SELECT count(*) FROM lakehouse.{namespace}.\"{table}$files\" WHERE content = 0");
+        Ok(self.trino.number(&sql).await?.unwrap_or_default())
+    }
+
     /// `catalog-sync verify` must say that the table is complete.
     ///
     /// # Errors

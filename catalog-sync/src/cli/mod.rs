@@ -3,8 +3,10 @@
 //! Exit codes: 0 done and, for `verify`, complete; 1 failed or not complete; 2 wrong usage. Results go to standard
 //! output, errors and logs to standard error; with `--json` the output is one JSON document.
 
+mod compact;
 mod connection;
 mod overrule;
+mod plan;
 mod position;
 mod rewrite;
 mod serve;
@@ -39,13 +41,15 @@ Examples:
   catalog-sync position --config connector.json --json
   catalog-sync table show analytics.clickstream
   catalog-sync override 'gap:clicks-0:120..150' --reason 'ticket 4711' --config connector.json
-  catalog-sync rewrite-manifests --config connector.json --dry-run
+  catalog-sync plan --config connector.json
+  catalog-sync compact --config connector.json
+  catalog-sync rewrite-manifests --config connector.json
   catalog-sync serve --dir ./catalog
 
 Every option of the connection can be set in the environment; secrets should be.";
 
-/// Looks at the Iceberg table that the connector feeds, proves it complete, overrules its halts, keeps its metadata small,
-/// and serves a catalog of its own.
+/// Looks at the Iceberg table that the connector feeds, proves it complete, overrules its halts, keeps its files few
+/// and its metadata small, and serves a catalog of its own.
 #[derive(Debug, Parser)]
 #[command(name = "catalog-sync", version, styles = STYLES, after_help = EXAMPLES, max_term_width = 110)]
 pub struct Cli {
@@ -64,6 +68,10 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Change a table's position so that a halt ends, and have the table remember it
     Override(overrule::OverrideArgs),
+    /// How a table is, and what maintenance would do for it
+    Plan(plan::PlanArgs),
+    /// Write many small data files anew as few, row for row the same
+    Compact(compact::CompactArgs),
     /// Write many small manifests anew as few; the files stay as they are
     RewriteManifests(rewrite::RewriteArgs),
     /// Serve an Iceberg REST catalog out of a folder
@@ -105,6 +113,9 @@ pub enum CliError {
     /// A halt was not overruled.
     #[error(transparent)]
     Overrule(#[from] crate::overrule::Error),
+    /// Data files were not rewritten, or only in part.
+    #[error(transparent)]
+    Compact(#[from] crate::compact::Error),
     /// Manifests were not rewritten.
     #[error(transparent)]
     Rewrite(#[from] crate::rewrite::Error),
@@ -140,7 +151,7 @@ impl Cli {
     #[must_use]
     pub fn default_log_level(&self) -> &'static str {
         match self.command {
-            Command::Serve(_) => "info",
+            Command::Serve(_) | Command::Compact(_) => "info",
             _ => "warn",
         }
     }
@@ -156,6 +167,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Position(args) => position::show(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Override(args) => overrule::run(args).await,
+        Command::Plan(args) => plan::run(args).await,
+        Command::Compact(args) => compact::run(args).await,
         Command::RewriteManifests(args) => rewrite::run(args).await,
         Command::Serve(args) => serve::run(args).await,
     }
@@ -200,6 +213,15 @@ fn print(text: &str) -> Result<(), CliError> {
 fn print_json<T: Serialize>(value: &T) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
     print(&format!("{text}\n"))
+}
+
+/// Prints a report, for machines or for people.
+fn tell<T: Serialize>(as_json: bool, report: &T, text: impl FnOnce(&T) -> String) -> Result<ExitCode, CliError> {
+    match as_json {
+        true => print_json(report)?,
+        false => print(&text(report))?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether standard output is a terminal that takes colours.
@@ -255,7 +277,7 @@ mod tests {
 
     #[test]
     fn no_secret_of_the_environment_is_shown_in_the_help() {
-        for name in ["table", "position", "verify", "override", "rewrite-manifests"] {
+        for name in ["table", "position", "verify", "override", "plan", "compact", "rewrite-manifests"] {
             let mut command = Cli::command();
             let mut sub = command.find_subcommand_mut(name).unwrap();
             if name == "table" {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{CliError, TableArgs, columns, print, print_json};
+use super::{CliError, TableArgs, columns, tell};
 use crate::rewrite::{Counts, Report, Verdict, rewrite_manifests};
 
 const EXAMPLES: &str = "\
@@ -37,12 +37,7 @@ pub(super) async fn run(args: RewriteArgs) -> Result<ExitCode, CliError> {
     let as_json = args.table.json;
     let (client, ident) = args.table.connect().await?;
     let report = rewrite_manifests(&client, &ident, args.dry_run).await?;
-    if as_json {
-        print_json(&report)?;
-    } else {
-        print(&text(&report))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    tell(as_json, &report, text)
 }
 
 fn text(report: &Report) -> String {

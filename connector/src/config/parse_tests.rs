@@ -350,7 +350,7 @@ fn every_accepted_writer_property_is_one_that_the_writer_follows() {
         let name = name.replace('*', "user_id");
         let settings = |value: &str| {
             let own = BTreeMap::from([(name.clone(), value.to_owned())]);
-            crate::pipeline::settings::WriterSettings::new(&std::collections::HashMap::new(), &own)
+            catalog_sync::datafile::settings::WriterSettings::new(&std::collections::HashMap::new(), &own)
         };
         assert!(settings("no such value").is_err(), "{name} has no effect");
         let choices = key.check.choices();

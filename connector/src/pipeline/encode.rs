@@ -16,23 +16,21 @@
 //! async threads.
 
 use std::collections::BTreeMap;
-use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
-use bytes::Bytes;
+use catalog_sync::datafile::EncodedFile;
+use catalog_sync::datafile::layout::TableLayout;
+use catalog_sync::datafile::settings::WriterSettings;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
 use schemas::partition::PartitionKey;
 
-use super::layout::TableLayout;
 use super::parallel::on_threads;
 use super::run::Run;
-use super::settings::WriterSettings;
 use super::stage::{Lanes, Place, Sorted, Stage};
 
 /// Rows of a lane that are gathered at a time; a lane that has as many in the stage is always encoded.
@@ -54,19 +52,6 @@ pub struct EncoderLimits {
     pub bytes_max: u64,
     /// Threads that encode at the same time.
     pub threads: usize,
-}
-
-/// A data file that is complete and still in memory.
-#[derive(Debug, Clone)]
-pub struct EncodedFile {
-    /// Its partition.
-    pub key: PartitionKey,
-    /// The file.
-    pub bytes: Bytes,
-    /// Rows in it, at least 1.
-    pub rows: u64,
-    /// Its footer, from which the catalog's metrics are made.
-    pub footer: ParquetMetaData,
 }
 
 /// Why rows could not be encoded. The batch is lost to this attempt; its offsets are not committed.
@@ -324,10 +309,9 @@ impl OpenFile {
         self.writer.inner().capacity() as u64 + self.writer.flushed_row_groups().len() as u64 * GROUP_BYTES
     }
 
-    fn finish(mut self, key: &PartitionKey) -> Result<EncodedFile, EncodeError> {
-        let footer = self.writer.finish().map_err(|source| EncodeError::Parquet { key: key.clone(), source })?;
-        let bytes = Bytes::from(mem::take(self.writer.inner_mut()));
-        Ok(EncodedFile { key: key.clone(), bytes, rows: self.rows, footer })
+    fn finish(self, key: &PartitionKey) -> Result<EncodedFile, EncodeError> {
+        let parquet = |source| EncodeError::Parquet { key: key.clone(), source };
+        EncodedFile::finish(self.writer, key.clone(), self.rows).map_err(parquet)
     }
 }
 

@@ -9,7 +9,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use parquet::basic::Compression;
 
 use super::*;
-use crate::pipeline::testing::{self, batch, clicks, foreign_schema, key, no_properties, table_with};
+use catalog_sync::datafile::testing::{self, batch, clicks, foreign_schema, key, no_properties, table_with};
 
 /// More than any test pushes, so that nothing is encoded before the end.
 const ROOMY: u64 = 1 << 30;

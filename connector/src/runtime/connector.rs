@@ -22,8 +22,8 @@ use super::task::{Parts, Task};
 use crate::config::{ConnectorConfig, Tolerance, WorkerConfig};
 use crate::dead_letter::DeadLetters;
 use crate::kafka::consumer::{TaskConsumer, consumer_config};
-use crate::pipeline::layout::TableLayout;
-use crate::pipeline::settings::WriterSettings;
+use catalog_sync::datafile::layout::TableLayout;
+use catalog_sync::datafile::settings::WriterSettings;
 
 /// How long a commit is tried before its task begins again from the table's position.
 const COMMIT_GIVE_UP: Duration = Duration::from_secs(120);

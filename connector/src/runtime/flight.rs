@@ -17,8 +17,8 @@ use super::committer::Request;
 use super::intake::SealedIntake;
 use crate::dead_letter::DeadLetters;
 use crate::pipeline::encode::Encoder;
-use crate::pipeline::layout::TableLayout;
-use crate::pipeline::upload::upload;
+use catalog_sync::datafile::layout::TableLayout;
+use catalog_sync::datafile::upload::upload;
 
 /// Longest wait for the acknowledgement of dead letters.
 const DEAD_LETTERS_TIMEOUT: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ async fn write_files(airport: &Airport, encoder: Encoder, task_id: u32) -> Resul
     let encoding = tokio::task::spawn_blocking(move || encoder.finish(|file| sender.blocking_send(file).is_ok()));
     let files = futures::stream::poll_fn(move |context| done.poll_recv(context));
     // When it fails the channel closes, and the encoder stops.
-    let uploaded = upload(&airport.store, &airport.layout, files, task_id, UPLOADS).await;
+    let uploaded = upload(&airport.store, &airport.layout, files, &task_id.to_string(), UPLOADS).await;
     let encoded = encoding.await.map_err(|error| FlightError(format!("encoding ended early: {error}")))?;
     let files = uploaded.map_err(|error| FlightError(error.to_string()))?;
     encoded.map_err(|error| FlightError(format!("cannot encode a batch: {error}")))?;

@@ -16,8 +16,8 @@ use schemas::decode::ClickDecoder;
 use crate::config::{ConnectorConfig, Tolerance};
 use crate::dead_letter::{DeadLetters, Ledger, Rejected};
 use crate::pipeline::encode::{Encoder, EncoderLimits};
-use crate::pipeline::layout::TableLayout;
-use crate::pipeline::settings::WriterSettings;
+use catalog_sync::datafile::layout::TableLayout;
+use catalog_sync::datafile::settings::WriterSettings;
 
 /// Rows that are decoded before they go to the encoder.
 const ROUTE_ROWS: usize = 4_096;

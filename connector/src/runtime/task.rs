@@ -29,7 +29,7 @@ use crate::config::ConnectorConfig;
 use crate::dead_letter::DeadLetters;
 use crate::kafka::consumer::TaskConsumer;
 use crate::kafka::rebalance::RebalanceEvent;
-use crate::pipeline::settings::WriterSettings;
+use catalog_sync::datafile::settings::WriterSettings;
 
 /// Longest wait for a record, so that verdicts, rebalances and a stop are noticed.
 const POLL: Duration = Duration::from_millis(50);

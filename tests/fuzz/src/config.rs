@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use catalog_sync::datafile::settings::WriterSettings;
 use connector::config::{HIDDEN, keys, parse, problems, shown};
 use connector::kafka::consumer::FIXED;
-use connector::pipeline::settings::WriterSettings;
 
 /// Begins every secret.
 const CANARY: &str = "cAnArY-";

@@ -11,7 +11,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use parquet::file::statistics::Statistics;
 use schemas::table::ColumnKind;
 
-use super::encode::EncodedFile;
+use super::EncodedFile;
 use super::layout::{TableColumn, TableLayout};
 
 /// Characters that a string bound keeps: `truncate(16)`, Iceberg's default metrics mode.

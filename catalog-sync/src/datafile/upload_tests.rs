@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parquet::arrow::ArrowWriter;
+
 use super::*;
-use crate::pipeline::encode::{Encoder, EncoderLimits};
-use crate::pipeline::settings::WriterSettings;
-use crate::pipeline::testing::{self, clicks, key, no_properties};
+use crate::datafile::testing::{self, clicks, key};
 
 /// A store in memory that counts what is under way at once, and can be told to fail.
 #[derive(Default)]
@@ -43,18 +43,13 @@ impl FileStore for Memory {
 
 fn files(count: usize) -> (TableLayout, Vec<EncodedFile>) {
     let layout = TableLayout::new(&testing::table()).unwrap();
-    let settings = WriterSettings::new(&no_properties(), &BTreeMap::new()).unwrap();
-    let mut files = Vec::new();
-    for number in 0..count {
-        let limits = EncoderLimits { bytes_max: 1 << 20, threads: 1 };
-        let mut encoder = Encoder::new(Arc::new(layout.clone()), settings.clone(), limits);
-        encoder.push(&clicks(number + 1)).unwrap();
-        let made = Mutex::new(Vec::new());
-        encoder.finish(|file| made.lock().map(|mut made| made.push(file)).is_ok()).unwrap();
-        // The same rows under another type: what is in a file does not matter to whoever stores it.
-        let file = made.into_inner().unwrap().remove(0);
-        files.push(EncodedFile { key: key(&format!("type-{number}")), ..file });
-    }
+    let file = |number: usize| {
+        let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(layout.schema()), None).unwrap();
+        writer.write(&layout.arrange(&clicks(number + 1)).unwrap()).unwrap();
+        // What is in a file does not matter to whoever stores it.
+        EncodedFile::finish(writer, key(&format!("type-{number}")), number as u64 + 1).unwrap()
+    };
+    let files = (0..count).map(file).collect();
     (layout, files)
 }
 
@@ -62,7 +57,7 @@ fn files(count: usize) -> (TableLayout, Vec<EncodedFile>) {
 async fn every_file_is_stored_once_and_described_in_order() {
     let (layout, files) = files(9);
     let store = Memory::default();
-    let described = upload_to(&store, &layout, futures::stream::iter(files.clone()), 3, 4).await.unwrap();
+    let described = upload_to(&store, &layout, futures::stream::iter(files.clone()), "3", 4).await.unwrap();
     let objects = store.objects.lock().unwrap();
     assert_eq!((described.len(), objects.len()), (9, 9));
     for (number, (data_file, file)) in described.iter().zip(&files).enumerate() {
@@ -81,8 +76,8 @@ async fn every_file_is_stored_once_and_described_in_order() {
 async fn a_replayed_batch_gets_new_names() {
     let (layout, files) = files(2);
     let store = Memory::default();
-    let first = upload_to(&store, &layout, futures::stream::iter(files.clone()), 0, 1).await.unwrap();
-    let again = upload_to(&store, &layout, futures::stream::iter(files), 0, 1).await.unwrap();
+    let first = upload_to(&store, &layout, futures::stream::iter(files.clone()), "0", 1).await.unwrap();
+    let again = upload_to(&store, &layout, futures::stream::iter(files), "0", 1).await.unwrap();
     assert!(first.iter().all(|file| again.iter().all(|other| other.file_path() != file.file_path())));
     assert_eq!(store.objects.lock().unwrap().len(), 4);
 }
@@ -92,7 +87,7 @@ async fn a_file_that_was_cut_short_is_noticed() {
     let (layout, files) = files(1);
     let size = files[0].bytes.len() as u64;
     let store = Memory { cut: true, ..Memory::default() };
-    let error = upload_to(&store, &layout, futures::stream::iter(files), 0, 1).await.unwrap_err();
+    let error = upload_to(&store, &layout, futures::stream::iter(files), "0", 1).await.unwrap_err();
     assert!(
         matches!(error.cause, UploadFault::Size { expected, found, .. } if expected == size && found == Some(size - 1))
     );
@@ -102,7 +97,7 @@ async fn a_file_that_was_cut_short_is_noticed() {
 async fn a_failure_names_everything_that_may_have_been_stored() {
     let (layout, files) = files(3);
     let store = Memory { refuse: Some("type-1"), ..Memory::default() };
-    let error = upload_to(&store, &layout, futures::stream::iter(files), 0, 1).await.unwrap_err();
+    let error = upload_to(&store, &layout, futures::stream::iter(files), "0", 1).await.unwrap_err();
     assert_eq!(error.staged.len(), 2, "the third was not begun");
     assert!(store.objects.lock().unwrap().keys().all(|stored| error.staged.contains(stored)));
     assert!(error.to_string().ends_with("no room"), "{error}");
@@ -119,8 +114,8 @@ async fn files_are_stored_on_a_local_disk() {
     );
     let (_, files) = files(2);
     let layout = TableLayout::new(&metadata).unwrap();
-    let store = Store::open(&catalog_sync::catalog::StorageConfig::default(), &no_properties(), &location).unwrap();
-    let described = upload(&store, &layout, futures::stream::iter(files.clone()), 0, 2).await.unwrap();
+    let store = Store::open(&crate::catalog::StorageConfig::default(), &testing::no_properties(), &location).unwrap();
+    let described = upload(&store, &layout, futures::stream::iter(files.clone()), "0", 2).await.unwrap();
     for (data_file, file) in described.iter().zip(&files) {
         assert_eq!(store.read(data_file.file_path()).await.unwrap(), file.bytes);
     }

@@ -1,24 +1,27 @@
-//! The I/O of a rewrite: the planned manifests are read, their entries sorted and written into new manifests.
+//! The I/O of a replacement: manifests are read, their entries sorted and written into new ones, beside those of the files
+//! that come.
 //!
-//! Entries keep what they are: file, data and file sequence number, and the snapshot that added the file. What comes out
-//! is counted against what the manifest list says went in, and is not used if it differs. The new manifests are files that
-//! no snapshot refers to, under names that nobody else has. Called by [`super::rewrite_manifests`].
+//! Entries keep what they are: file, data and file sequence number, and the snapshot that added the file. The entry of a file
+//! that goes is kept once more, as deleted. What comes out is counted against what the manifest list says went in, and is
+//! not used if it differs. The new manifests are files that no snapshot refers to, under names that nobody else has. Called
+//! by [`crate::rewrite`] and [`crate::compact`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{
-    Datum, FormatVersion, Literal, ManifestContentType, ManifestEntry, ManifestFile, ManifestWriterBuilder,
-    PartitionSpecRef, PrimitiveType, Struct, StructType, TableMetadata, Type, write_data_files_to_avro,
+    DataFile, Datum, FormatVersion, Literal, ManifestContentType, ManifestEntry, ManifestFile, ManifestStatus,
+    ManifestWriterBuilder, PartitionSpecRef, PrimitiveType, Struct, StructType, TableMetadata, Type,
+    write_data_files_to_avro,
 };
 use uuid::Uuid;
 
-use super::Error;
 use super::pack::Packer;
-use super::plan::{Group, Key, Limits, ManifestFact, field_order};
+use super::{Base, Error};
 use crate::manifest::live_entries;
-use crate::snapshot::new_snapshot_id;
+use crate::rewrite::plan::{Key, Limits, ManifestFact, field_order};
+use crate::snapshot::{MANIFEST_FILES, new_snapshot_id, write_manifest};
 use crate::storage::Store;
 
 /// Manifests that are read at once.
@@ -30,22 +33,49 @@ const ENTRY_BYTES: u64 = 24;
 
 /// Manifests that were written to take the place of others.
 #[derive(Debug)]
-pub(super) struct Staged {
+pub(crate) struct Staged {
     /// Of the snapshot that will bring them.
-    pub(super) snapshot_id: i64,
+    pub(crate) snapshot_id: i64,
     /// The table's sweep epoch before the first one was begun: a later sweep may have deleted them.
-    pub(super) sweep_epoch: String,
+    pub(crate) sweep_epoch: String,
+    /// The delete manifests that must be the table's; none if they do not matter.
+    pub(crate) deletes: Option<BTreeSet<String>>,
     /// Locations of the manifests whose place they take.
-    pub(super) replaced: HashSet<String>,
+    pub(crate) replaced: HashSet<String>,
     /// They themselves.
-    pub(super) created: Vec<ManifestFile>,
-    /// Live entries that they hold.
-    pub(super) files: u64,
+    pub(crate) created: Vec<ManifestFile>,
+    /// Entries that they hold of files that were there and stay.
+    pub(crate) files: u64,
+}
+
+/// What is to take the place of what.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// Manifests to be written anew, by partition spec: their places in the base's list, in the order in which their
+    /// partitions begin.
+    pub(crate) manifests: Vec<(i32, Vec<usize>)>,
+    /// Files that come; they are of the table's default spec.
+    pub(crate) added: Vec<DataFile>,
+    /// Locations of the files that go; they are in those manifests.
+    pub(crate) removed: HashSet<String>,
+}
+
+impl Change {
+    /// The same files in other manifests.
+    pub(crate) fn manifests(manifests: Vec<(i32, Vec<usize>)>) -> Self {
+        Self { manifests, ..Self::default() }
+    }
+}
+
+/// Locations of the manifests that delete rows of data files.
+pub(crate) fn deletes(list: &[ManifestFile]) -> BTreeSet<String> {
+    let deletes = list.iter().filter(|manifest| manifest.content == ManifestContentType::Deletes);
+    deletes.map(|manifest| manifest.manifest_path.clone()).collect()
 }
 
 /// What the list says of the manifests that can be rewritten: those of data files, whose counts are known, which are not
 /// encrypted, and whose partition columns are there still.
-pub(super) fn facts(metadata: &TableMetadata, list: &[ManifestFile]) -> Vec<ManifestFact> {
+pub(crate) fn facts(metadata: &TableMetadata, list: &[ManifestFile]) -> Vec<ManifestFact> {
     let mut specs: HashMap<i32, Option<Partitioning>> = HashMap::new();
     let fact = |(place, manifest): (usize, &ManifestFile)| {
         let spec_id = manifest.partition_spec_id;
@@ -98,30 +128,39 @@ impl Partitioning {
     }
 }
 
-/// Writes the manifests that take the place of those in the plan.
-pub(super) async fn stage(
-    metadata: &TableMetadata,
-    store: &Store,
-    list: &[ManifestFile],
-    groups: &[Group],
-    (limits, sweep_epoch): (&Limits, &str),
-) -> Result<Staged, Error> {
+/// Writes the manifests of a change.
+///
+/// # Errors
+/// [`Error`]: a manifest cannot be read or written, or does not hold what the list says, or not what is to go.
+pub(crate) async fn stage(base: &Base, change: Change, limits: &Limits) -> Result<Staged, Error> {
+    let (metadata, list) = (base.loaded.metadata(), &base.list);
     let snapshot_id = new_snapshot_id(metadata);
-    let attempt = Uuid::now_v7();
+    let (store, attempt) = (&base.store, Uuid::now_v7());
     let mut writing = Writing { metadata, store, snapshot_id, attempt, created: Vec::new() };
+    for files in change.added.chunks(MANIFEST_FILES) {
+        let files: Vec<&DataFile> = files.iter().collect();
+        let location = writing.location();
+        writing.created.push(write_manifest(metadata, store, snapshot_id, location, &files).await?);
+    }
+    let added = writing.created.len();
     let mut replaced = HashSet::new();
-    for group in groups {
-        let manifests: Vec<&ManifestFile> = group.places.iter().filter_map(|&place| list.get(place)).collect();
+    let mut removed = Tally::default();
+    for (spec_id, places) in &change.manifests {
+        let manifests: Vec<&ManifestFile> = places.iter().filter_map(|&place| list.get(place)).collect();
         replaced.extend(manifests.iter().map(|manifest| manifest.manifest_path.clone()));
-        writing.group(group.spec_id, &manifests, limits).await?;
+        let gone = writing.group(*spec_id, &manifests, limits, &change.removed).await?;
+        removed = removed.and(&gone);
     }
     let created = writing.created;
     let from = list.iter().filter(|manifest| replaced.contains(&manifest.manifest_path));
-    let (read, written) = (Tally::of(from), Tally::of(&created));
-    if read != written {
+    let kept = Tally::of(created.iter().skip(added));
+    let (read, written) = (Tally::of(from), kept.and(&removed));
+    if read != written || removed.files != change.removed.len() as u64 {
         return Err(Error::Miscounted { read: read.to_string(), written: written.to_string() });
     }
-    Ok(Staged { snapshot_id, sweep_epoch: sweep_epoch.to_owned(), replaced, created, files: written.files })
+    let deletes = (!change.removed.is_empty()).then(|| deletes(list));
+    let sweep_epoch = base.facts.sweep_epoch.clone();
+    Ok(Staged { snapshot_id, sweep_epoch, deletes, replaced, created, files: kept.files })
 }
 
 struct Writing<'a> {
@@ -133,15 +172,32 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    async fn group(&mut self, spec_id: i32, manifests: &[&ManifestFile], limits: &Limits) -> Result<(), Error> {
-        let Some(spec) = Partitioning::of(self.metadata, spec_id) else { return Ok(()) };
-        let mut packer = Packer::new();
+    /// Writes the entries of these manifests anew, and tells those that were removed.
+    async fn group(
+        &mut self,
+        spec_id: i32,
+        manifests: &[&ManifestFile],
+        limits: &Limits,
+        removed: &HashSet<String>,
+    ) -> Result<Tally, Error> {
+        let Some(spec) = Partitioning::of(self.metadata, spec_id) else { return Ok(Tally::default()) };
+        let (mut packer, mut gone, mut tally) = (Packer::new(), Vec::new(), Tally::default());
         let mut entries = None;
         let file_io = self.store.file_io();
-        let mut read = stream::iter(manifests).map(|manifest| live_entries(manifest, &file_io)).buffered(AT_ONCE);
+        let reads: Vec<_> = manifests.iter().map(|manifest| live_entries(manifest, &file_io)).collect();
+        let mut read = stream::iter(reads).buffered(AT_ONCE);
         while let Some(live) = read.try_next().await? {
             for entry in live {
-                packer.push(spec.key(entry.data_file().partition()), Arc::unwrap_or_clone(entry));
+                let entry = Arc::unwrap_or_clone(entry);
+                if removed.contains(entry.file_path()) {
+                    tally = tally.and(&Tally { files: 1, rows: entry.record_count() });
+                    gone.push(entry);
+                } else {
+                    packer.push(spec.key(entry.data_file().partition()), entry);
+                }
+            }
+            if gone.len() >= MANIFEST_FILES {
+                self.write(&spec, std::mem::take(&mut gone), ManifestStatus::Deleted).await?;
             }
             if packer.is_full() {
                 let entries = match entries {
@@ -149,15 +205,22 @@ impl Writing<'_> {
                     None => *entries.insert(self.entries(&spec, &packer, limits)?),
                 };
                 for manifest in packer.overflow(entries) {
-                    self.write(&spec, manifest).await?;
+                    self.write(&spec, manifest, ManifestStatus::Existing).await?;
                 }
             }
         }
         let entries = entries.map_or_else(|| self.entries(&spec, &packer, limits), Ok)?;
         for manifest in packer.rest(entries) {
-            self.write(&spec, manifest).await?;
+            self.write(&spec, manifest, ManifestStatus::Existing).await?;
         }
-        Ok(())
+        if !gone.is_empty() {
+            self.write(&spec, gone, ManifestStatus::Deleted).await?;
+        }
+        Ok(tally)
+    }
+
+    fn location(&self) -> String {
+        format!("{}/metadata/{}-m{}.avro", self.metadata.location(), self.attempt, self.created.len())
     }
 
     /// How many entries a manifest may hold, by the size that some of them have when written.
@@ -175,18 +238,25 @@ impl Writing<'_> {
         Ok(limits.files_of(empty.saturating_add(schema), entry))
     }
 
-    async fn write(&mut self, spec: &Partitioning, entries: Vec<ManifestEntry>) -> Result<(), Error> {
-        let (metadata, number) = (self.metadata, self.created.len());
-        let location = format!("{}/metadata/{}-m{number}.avro", metadata.location(), self.attempt);
-        let output = self.store.file_io().new_output(location)?;
-        let (schema, spec) = (Arc::clone(metadata.current_schema()), spec.spec.as_ref().clone());
+    async fn write(
+        &mut self,
+        spec: &Partitioning,
+        entries: Vec<ManifestEntry>,
+        status: ManifestStatus,
+    ) -> Result<(), Error> {
+        let output = self.store.file_io().new_output(self.location())?;
+        let (schema, spec) = (Arc::clone(self.metadata.current_schema()), spec.spec.as_ref().clone());
         let mut writer = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec).build_v2_data();
         for entry in entries {
             let (Some(snapshot_id), Some(sequence_number)) = (entry.snapshot_id(), entry.sequence_number()) else {
                 return Err(Error::Unnumbered(entry.file_path().to_owned()));
             };
             let file_sequence_number = entry.file_sequence_number;
-            writer.add_existing_file(entry.data_file, snapshot_id, sequence_number, file_sequence_number)?;
+            if status == ManifestStatus::Deleted {
+                writer.add_delete_file(entry.data_file, sequence_number, file_sequence_number)?;
+            } else {
+                writer.add_existing_file(entry.data_file, snapshot_id, sequence_number, file_sequence_number)?;
+            }
         }
         self.created.push(writer.write_manifest_file().await?);
         Ok(())
@@ -194,13 +264,17 @@ impl Writing<'_> {
 }
 
 /// Live files and their rows.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     files: u64,
     rows: u64,
 }
 
 impl Tally {
+    fn and(&self, other: &Self) -> Self {
+        Self { files: self.files.saturating_add(other.files), rows: self.rows.saturating_add(other.rows) }
+    }
+
     fn of<'a>(manifests: impl IntoIterator<Item = &'a ManifestFile>) -> Self {
         manifests.into_iter().fold(Self { files: 0, rows: 0 }, |sum, manifest| Self {
             files: [manifest.added_files_count, manifest.existing_files_count]

@@ -1,4 +1,4 @@
-//! Tables and batches for the tests of this module.
+//! Tables and batches for tests, of this module and of the connector's write path.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
@@ -11,15 +11,15 @@ use schemas::table::{self, COLUMNS, ColumnKind};
 use serde_json::{Value, json};
 
 /// 2026-03-03 as a day.
-pub(crate) const DAY: i32 = 20_515;
+pub const DAY: i32 = 20_515;
 
 /// The table as the project creates it.
-pub(crate) fn table() -> TableMetadata {
+pub fn table() -> TableMetadata {
     table_with(&table::iceberg_schema(), &table::partition_spec(), &[])
 }
 
 /// A table with another schema, spec or properties, as another engine may have made it.
-pub(crate) fn table_with(schema: &Value, spec: &Value, properties: &[(&str, &str)]) -> TableMetadata {
+pub fn table_with(schema: &Value, spec: &Value, properties: &[(&str, &str)]) -> TableMetadata {
     let properties: HashMap<_, _> = properties.iter().copied().collect();
     // As a document, since the metadata builder would give out field ids of its own.
     let metadata = json!({
@@ -34,7 +34,7 @@ pub(crate) fn table_with(schema: &Value, spec: &Value, properties: &[(&str, &str
 }
 
 /// The project's columns with their ids moved up by 100, in reverse order, with a column of somebody else's between them.
-pub(crate) fn foreign_schema() -> Value {
+pub fn foreign_schema() -> Value {
     let mut schema = table::iceberg_schema();
     let fields = schema["fields"].as_array_mut().unwrap();
     for field in fields.iter_mut() {
@@ -45,13 +45,14 @@ pub(crate) fn foreign_schema() -> Value {
     schema
 }
 
-pub(crate) fn key(event_type: &str) -> PartitionKey {
+/// The partition of an event type on that day.
+pub fn key(event_type: &str) -> PartitionKey {
     PartitionKey { day: DAY, event_type: event_type.to_owned() }
 }
 
 /// A batch of `rows` clicks as the decoder makes them. `text` gives the values of string columns, `None` is NULL;
 /// integers count the rows, with every third one NULL.
-pub(crate) fn batch(rows: usize, text: impl Fn(&str, usize) -> Option<String>) -> RecordBatch {
+pub fn batch(rows: usize, text: impl Fn(&str, usize) -> Option<String>) -> RecordBatch {
     let column = |column: &table::Column| -> ArrayRef {
         match column.kind {
             ColumnKind::String => Arc::new((0..rows).map(|row| text(column.name, row)).collect::<StringArray>()),
@@ -69,16 +70,17 @@ pub(crate) fn batch(rows: usize, text: impl Fn(&str, usize) -> Option<String>) -
 }
 
 /// Values as clicks have them: ids differ in each row, the rest repeats, half of the cities are unknown.
-pub(crate) fn clicks(rows: usize) -> RecordBatch {
+pub fn clicks(rows: usize) -> RecordBatch {
     batch(rows, |name, row| match name {
         "event_id" => Some(format!("event-{row:08}")),
         "event_type" => Some("click".to_owned()),
-        "city" => (row % 2 == 0).then(|| "Köln".to_owned()),
+        "city" => row.is_multiple_of(2).then(|| "Köln".to_owned()),
         "element_text" => None,
         _ => Some(format!("{name}-{}", row % 7)),
     })
 }
 
-pub(crate) fn no_properties() -> HashMap<String, String> {
+/// A table that says nothing of itself.
+pub fn no_properties() -> HashMap<String, String> {
     HashMap::new()
 }

@@ -10,7 +10,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use schemas::table::COLUMNS;
 
 use super::*;
-use crate::pipeline::testing::{self, DAY, batch, clicks, key};
+use crate::datafile::testing::{self, DAY, batch, clicks, key};
 
 /// A file of one row group for each list of texts; every string column of a row holds the same text.
 fn file(groups: &[&[Option<&str>]], props: WriterProperties) -> (TableLayout, EncodedFile) {

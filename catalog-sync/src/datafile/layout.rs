@@ -2,9 +2,9 @@
 //!
 //! A table may have been made by another engine, with other field ids, its columns in another order and columns of its
 //! own. What can hold the event is accepted as it is; what cannot is a halt with a sentence, never a changed value. The
-//! table is looked at when the connector starts; the committer halts if the columns that were written do not fit any more, or
-//! if the spec is another. [`Encoder`](super::encode::Encoder) and [`upload`](super::upload::upload) work from the layout only, so
-//! that all files of a batch agree.
+//! table is looked at when the connector or a compaction begins; the commit is refused if the columns that were written do
+//! not fit any more, or if the spec is another. The connector's encoder, the compaction and [`upload`](super::upload::upload)
+//! work from the layout only, so that all files of a batch agree.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,7 +13,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
-use iceberg::spec::{Literal, NestedField, NestedFieldRef, PrimitiveType, Struct, TableMetadata, Transform, Type};
+use iceberg::spec::{
+    Literal, NestedField, NestedFieldRef, PrimitiveLiteral, PrimitiveType, Struct, TableMetadata, Transform, Type,
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use protocol::halt::Halt;
 use schemas::partition::PartitionKey;
@@ -140,6 +142,20 @@ impl TableLayout {
             PartitionSource::EventType => Some(Literal::string(&key.event_type)),
         };
         Struct::from_iter(self.partition.iter().map(value))
+    }
+
+    /// The key of a partition value of this layout's spec; none if a part is missing or of another type.
+    #[must_use]
+    pub fn partition_key(&self, value: &Struct) -> Option<PartitionKey> {
+        let (mut day, mut event_type) = (None, None);
+        for ((source, _), part) in self.partition.iter().zip(value.iter()) {
+            match (source, part?.as_primitive_literal()?) {
+                (PartitionSource::Day, PrimitiveLiteral::Int(number)) => day = Some(number),
+                (PartitionSource::EventType, PrimitiveLiteral::String(text)) => event_type = Some(text),
+                _ => return None,
+            }
+        }
+        Some(PartitionKey { day: day?, event_type: event_type? })
     }
 
     /// The folder of a partition, with a slash at its end: `<data>/<field>=<value>/<field>=<value>/`.

@@ -2,21 +2,21 @@
 //!
 //! A batch that is read again is written again under new names: a replay never touches a file that a committed snapshot may
 //! reference. The stored size is read back before anything is committed, since a table that references half a file cannot
-//! be read at all. Called by the task between encoding and committing.
+//! be read at all. Called by the connector's task between encoding and committing, and by a compaction.
 
 use std::future::Future;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use catalog_sync::storage::Store;
 use futures::{Stream, StreamExt, TryStreamExt};
 use iceberg::spec::DataFile;
 use uuid::Uuid;
 
-use super::encode::EncodedFile;
+use super::EncodedFile;
 use super::layout::TableLayout;
 use super::metrics::{self, MetricsError};
+use crate::storage::Store;
 
 /// An upload that did not complete, and what it may have left behind.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +75,7 @@ impl FileStore for Store {
     }
 }
 
-/// Stores all files as they come, up to `concurrency` at a time, and describes them in the order in which they came. `task`
+/// Stores all files as they come, up to `concurrency` at a time, and describes them in the order in which they came. `writer`
 /// is part of the names, for people who look at a bucket.
 ///
 /// # Errors
@@ -84,24 +84,24 @@ pub async fn upload(
     store: &Store,
     layout: &TableLayout,
     files: impl Stream<Item = EncodedFile> + Send,
-    task: u32,
+    writer: &str,
     concurrency: usize,
 ) -> Result<Vec<DataFile>, UploadError> {
-    upload_to(store, layout, files, task, concurrency).await
+    upload_to(store, layout, files, writer, concurrency).await
 }
 
 pub(crate) async fn upload_to<S: FileStore>(
     store: &S,
     layout: &TableLayout,
     files: impl Stream<Item = EncodedFile> + Send,
-    task: u32,
+    writer: &str,
     concurrency: usize,
 ) -> Result<Vec<DataFile>, UploadError> {
     // The time in front sorts a bucket's listing by attempt; the random rest makes it unique.
     let attempt = Uuid::now_v7();
     let staged = Mutex::new(Vec::new());
     let begin = |(number, file): (usize, EncodedFile)| {
-        let location = format!("{}{attempt}-{task}-{number}.parquet", layout.partition_location(&file.key));
+        let location = format!("{}{attempt}-{writer}-{number}.parquet", layout.partition_location(&file.key));
         staged.lock().unwrap_or_else(PoisonError::into_inner).push(location.clone());
         store_file(store, layout, location, file)
     };

@@ -7,7 +7,7 @@ use schemas::table;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::pipeline::testing::{self, clicks, foreign_schema, key, table_with};
+use crate::datafile::testing::{self, clicks, foreign_schema, key, table_with};
 
 fn fault(schema: &Value, spec: &Value) -> String {
     match TableLayout::new(&table_with(schema, spec, &[])) {

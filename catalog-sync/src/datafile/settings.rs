@@ -2,7 +2,7 @@
 //!
 //! The keys are Iceberg's table properties, so that one setting serves every engine that writes the table; the connector's
 //! `iceberg.tables.write-props.*` take precedence. A value that cannot be followed is an error and never replaced by a
-//! default. Built once for each layout by the task, used by [`Encoder`](super::encode::Encoder).
+//! default. Built once for each layout by the connector's task, and once by a compaction.
 
 use std::collections::{BTreeMap, HashMap};
 

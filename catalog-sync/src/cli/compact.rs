@@ -1,0 +1,175 @@
+//! `catalog-sync compact`: what there was, what there is, and by which snapshots.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{CliError, TableArgs, columns, tell};
+use crate::compact::options::Options;
+use crate::compact::{Report, Rewritten, Skipped, Verdict, compact};
+
+const EXAMPLES: &str = "\
+Each commit of the connector adds small files, and each query opens them all. Per partition, small files are packed into files of
+about the target size, row for row the same: the rows are counted and hashed on both sides, and nothing is committed if they
+differ. It may run while the table is being written: ingestion goes first, and what somebody else has rewritten or removed
+meanwhile is given up and found again by the next run. Files whose rows may be deleted are left alone.
+
+Memory: about three files of the target size. The replaced files stay in the object store, for snapshots that refer to them.
+
+Exit code: 0 done, also when there is nothing to gain or others were faster; 1 failed; 2 wrong usage.
+
+Examples:
+  catalog-sync compact --config connector.json --dry-run
+  catalog-sync compact analytics.clickstream --min-input-files 20 --json";
+
+/// What to rewrite.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CompactArgs {
+    /// Only tell what would be done
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    sizes: SizeArgs,
+    /// Commit when all is done, not in parts
+    #[arg(long)]
+    no_partial_progress: bool,
+    /// Commits at most, when it is done in parts
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    partial_progress_max_commits: usize,
+    #[command(flatten)]
+    table: TableArgs,
+}
+
+/// What is too small, too large, and enough.
+#[derive(Debug, Args)]
+pub(super) struct SizeArgs {
+    /// Bytes that a file should have [default: the table property write.target-file-size-bytes]
+    #[arg(long)]
+    target_file_size_bytes: Option<u64>,
+    /// Rewrite files that are smaller [default: three quarters of the target]
+    #[arg(long)]
+    min_file_size_bytes: Option<u64>,
+    /// Rewrite files that are larger [default: 1.8 times the target]
+    #[arg(long)]
+    max_file_size_bytes: Option<u64>,
+    /// Bytes of the files that are rewritten together, at most
+    #[arg(long, default_value_t = Options::default().max_file_group_size_bytes)]
+    max_file_group_size_bytes: u64,
+    /// Small files of a partition that are rewritten although they do not fill a file
+    #[arg(long, default_value_t = Options::default().min_input_files, value_parser = at_least_one)]
+    min_input_files: usize,
+    /// Rewrite every file, whatever its size
+    #[arg(long)]
+    rewrite_all: bool,
+}
+
+impl SizeArgs {
+    pub(super) fn options(self) -> Options {
+        Options {
+            target_file_size_bytes: self.target_file_size_bytes,
+            min_file_size_bytes: self.min_file_size_bytes,
+            max_file_size_bytes: self.max_file_size_bytes,
+            max_file_group_size_bytes: self.max_file_group_size_bytes,
+            min_input_files: self.min_input_files,
+            rewrite_all: self.rewrite_all,
+            ..Options::default()
+        }
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "it must be a whole number above 0".to_owned())
+}
+
+/// Compacts and prints.
+pub(super) async fn run(args: CompactArgs) -> Result<ExitCode, CliError> {
+    let as_json = args.table.json;
+    let options = Options {
+        dry_run: args.dry_run,
+        partial_progress: !args.no_partial_progress,
+        max_commits: args.partial_progress_max_commits,
+        ..args.sizes.options()
+    };
+    let (client, ident) = args.table.connect().await?;
+    let report = compact(&client, &ident, &options).await?;
+    tell(as_json, &report, text)
+}
+
+fn text(report: &Report) -> String {
+    let Report { table, planned, done, .. } = report;
+    let mut out = match report.verdict {
+        Verdict::NothingToGain => format!("{table}: nothing to gain, nothing was changed\n"),
+        Verdict::Planned => {
+            let Rewritten { files_before, files_after, .. } = planned;
+            format!("{table}: about {files_after} files would take the place of {files_before}; nothing was changed\n")
+        }
+        Verdict::Committed => {
+            let Rewritten { files_before, files_after, .. } = done;
+            let commits = report.snapshot_ids.len();
+            format!("{table}: {files_after} files took the place of {files_before}, in {commits} commits\n")
+        }
+        Verdict::Yielded => format!("{table}: others were faster, nothing was changed; run it again\n"),
+    };
+    let number = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
+    let row =
+        |name: &str, of: fn(&Rewritten) -> Option<u64>| vec![name.to_owned(), number(of(planned)), number(of(done))];
+    let rows = [
+        row("groups of files", |it| Some(it.groups)),
+        row("files before", |it| Some(it.files_before)),
+        row("files afterwards", |it| Some(it.files_after)),
+        row("bytes before", |it| Some(it.bytes_before)),
+        row("bytes afterwards", |it| it.bytes_after),
+        row("rows", |it| Some(it.rows)),
+    ];
+    out.push_str(&columns(&["", "planned", "done"], &rows, &[1, 2]));
+    if report.yielded > 0 {
+        out.push_str(&format!(" {} groups were given up: others were faster\n", report.yielded));
+    }
+    let Skipped { with_deletes, of_other_spec, of_other_format } = report.skipped;
+    let left = [
+        (with_deletes, "rows of them may be deleted"),
+        (of_other_spec, "they have another partition spec"),
+        (of_other_format, "they are no Parquet"),
+    ];
+    for (count, why) in left.iter().filter(|(count, _)| *count > 0) {
+        out.push_str(&format!(" {count} files are left alone: {why}\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(verdict: Verdict) -> Report {
+        let rewritten =
+            Rewritten { groups: 2, files_before: 30, files_after: 3, bytes_before: 9_000, bytes_after: None, rows: 77 };
+        let is_done = verdict == Verdict::Committed;
+        Report {
+            table: "a.t".into(),
+            verdict,
+            files: 40,
+            skipped: Skipped { with_deletes: 4, ..Skipped::default() },
+            planned: rewritten,
+            done: if is_done { Rewritten { bytes_after: Some(8_000), ..rewritten } } else { Rewritten::default() },
+            yielded: u64::from(is_done),
+            snapshot_ids: if is_done { vec![7] } else { Vec::new() },
+        }
+    }
+
+    #[test]
+    fn what_was_planned_and_what_was_done_stand_side_by_side() {
+        let printed = text(&report(Verdict::Committed));
+        assert!(printed.starts_with("a.t: 3 files took the place of 30, in 1 commits\n"), "{printed}");
+        let cells: Vec<Vec<&str>> = printed.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert!(cells.contains(&vec!["files", "before", "30", "30"]), "{printed}");
+        assert!(cells.contains(&vec!["bytes", "afterwards", "-", "8000"]), "{printed}");
+        assert!(printed.contains("1 groups were given up"), "{printed}");
+        assert!(printed.contains("4 files are left alone: rows of them may be deleted\n"), "{printed}");
+        let printed = text(&report(Verdict::Planned));
+        assert!(printed.contains("would take the place of 30; nothing was changed\n"), "{printed}");
+        assert!(text(&report(Verdict::NothingToGain)).contains("nothing to gain"));
+        assert!(text(&report(Verdict::Yielded)).contains("others were faster"));
+    }
+}

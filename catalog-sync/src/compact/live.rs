@@ -1,0 +1,123 @@
+//! The I/O before the decision: the live data files of a base, by partition, and how many of them are not touched.
+//!
+//! A file is left alone if it has another partition spec than the table's default, if it is no Parquet, or if rows of it may
+//! be deleted: only manifests and what they say of partitions and sequence numbers is looked at, no delete file is opened, so
+//! that a file may be left alone that has no deleted row. Called by [`super::compact`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use iceberg::spec::{DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, Struct};
+use schemas::partition::PartitionKey;
+use serde::Serialize;
+
+use super::plan::FileFact;
+use crate::datafile::layout::TableLayout;
+use crate::manifest::live_entries;
+use crate::replace::Base;
+
+/// Manifests that are read at once.
+const AT_ONCE: usize = 8;
+
+/// Data files that are not touched, and why.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Rows of them may be deleted.
+    pub with_deletes: u64,
+    /// They have another partition spec than the table's default, or values that do not fit it.
+    pub of_other_spec: u64,
+    /// They are no Parquet.
+    pub of_other_format: u64,
+}
+
+/// The data files of a base.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    /// Those that may be rewritten, in the order of the manifests.
+    pub(super) files: BTreeMap<PartitionKey, Vec<FileFact>>,
+    /// The others.
+    pub(super) skipped: Skipped,
+}
+
+/// For each partition, the highest sequence number of a delete file; one without a partition is for all of them.
+#[derive(Debug, Default)]
+struct Deletes {
+    everywhere: Option<i64>,
+    by_partition: HashMap<Struct, i64>,
+}
+
+impl Deletes {
+    fn add(&mut self, entry: &ManifestEntry) {
+        // Unknown is taken for the latest.
+        let sequence_number = entry.sequence_number().unwrap_or(i64::MAX);
+        let partition = entry.data_file().partition();
+        let latest = match partition.fields().is_empty() {
+            true => self.everywhere.get_or_insert(sequence_number),
+            false => self.by_partition.entry(partition.clone()).or_insert(sequence_number),
+        };
+        *latest = (*latest).max(sequence_number);
+    }
+
+    /// Whether one of them may delete rows of this file.
+    fn concern(&self, entry: &ManifestEntry) -> bool {
+        let latest = self.everywhere.max(self.by_partition.get(entry.data_file().partition()).copied());
+        latest.is_some_and(|latest| entry.sequence_number().is_none_or(|at| at <= latest))
+    }
+}
+
+/// Reads the manifests of a base.
+///
+/// # Errors
+/// The `iceberg` crate's: a manifest cannot be read.
+pub(super) async fn inventory(base: &Base, layout: &TableLayout) -> iceberg::Result<Inventory> {
+    let file_io = base.store.file_io();
+    let (data, deletes): (Vec<&ManifestFile>, Vec<_>) =
+        base.list.iter().partition(|manifest| manifest.content == ManifestContentType::Data);
+    let mut known = Deletes::default();
+    let reads: Vec<_> = deletes.into_iter().map(|manifest| live_entries(manifest, &file_io)).collect();
+    let mut read = stream::iter(reads).buffered(AT_ONCE);
+    while let Some(entries) = read.try_next().await? {
+        entries.iter().for_each(|entry| known.add(entry));
+    }
+    let mut inventory = Inventory::default();
+    let reads: Vec<_> = data.iter().map(|manifest| live_entries(manifest, &file_io)).collect();
+    let mut read = stream::iter(reads).buffered(AT_ONCE);
+    let mut listed = data.into_iter();
+    while let (Some(entries), Some(manifest)) = (read.try_next().await?, listed.next()) {
+        let at: Arc<str> = Arc::from(manifest.manifest_path.as_str());
+        for entry in &entries {
+            inventory.add(entry, manifest.partition_spec_id == layout.spec_id(), &known, layout, &at);
+        }
+    }
+    Ok(inventory)
+}
+
+impl Inventory {
+    fn add(
+        &mut self,
+        entry: &ManifestEntry,
+        has_spec: bool,
+        deletes: &Deletes,
+        layout: &TableLayout,
+        manifest: &Arc<str>,
+    ) {
+        let key = has_spec.then(|| layout.partition_key(entry.data_file().partition())).flatten();
+        let Some(key) = key else {
+            self.skipped.of_other_spec += 1;
+            return;
+        };
+        if entry.data_file().file_format() != DataFileFormat::Parquet {
+            self.skipped.of_other_format += 1;
+        } else if deletes.concern(entry) {
+            self.skipped.with_deletes += 1;
+        } else {
+            self.files.entry(key).or_default().push(FileFact {
+                location: entry.file_path().to_owned(),
+                manifest: Arc::clone(manifest),
+                bytes: entry.file_size_in_bytes(),
+                rows: entry.record_count(),
+            });
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Many small data files become few: bin-packed by partition, row for row the same.
+//!
+//! ```text
+//!   live    I/O: the files of a base, by partition
+//!   plan    pure: which are rewritten together, and into how many
+//!   write   I/O: the rows of a group -> new files; compared by `rows`, else nothing is committed
+//!   mod     several groups make a commit, by `crate::replace`
+//! ```
+//!
+//! Ingestion goes on meanwhile: a commit is made for the base that it finds, and carries the position of that base. Files of
+//! a group must still be live there, all of them; if one is not, somebody else has rewritten or removed it, and the group is
+//! given up. If rows were deleted since the files were read, all groups of the commit are. Nothing is deleted here: what was
+//! replaced stays for older snapshots, and what was given up belongs to nobody. Called by `catalog-sync compact`.
+
+mod live;
+pub mod options;
+pub mod plan;
+mod report;
+mod rows;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use iceberg::TableIdent;
+use iceberg::spec::DataFile;
+use protocol::Halt;
+use serde::Serialize;
+
+use self::live::Inventory;
+pub use self::live::Skipped;
+use self::options::Options;
+use self::plan::{FileGroup, Health};
+pub use self::report::{Report, Rewritten, Verdict};
+pub use self::write::GroupError;
+use self::write::Tools;
+use crate::catalog::{CatalogClient, LoadedTable};
+use crate::datafile::layout::TableLayout;
+use crate::datafile::settings::{SettingsError, WriterSettings};
+use crate::replace::stage::{self, Change, Staged};
+use crate::replace::{self, Base, Work};
+use crate::rewrite::plan::Limits;
+
+/// Groups of a commit when all are done before the first.
+const NO_PARTS: usize = usize::MAX;
+
+/// The table was not compacted, or only in part, or it is not known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The table cannot be loaded, or the commit did not land.
+    #[error(transparent)]
+    Replace(#[from] replace::Error),
+    /// It is not a table of events.
+    #[error("the table cannot be compacted: {0}")]
+    Table(Halt),
+    /// It has columns that this program does not write, and whose values would be lost.
+    #[error("the table cannot be compacted: it has columns that no event has, and their values would be lost: {0}")]
+    Columns(String),
+    /// Its properties cannot be followed.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The options contradict each other.
+    #[error("{0}")]
+    Options(String),
+    /// Files of one partition were not rewritten.
+    #[error("partition {key}: {source}")]
+    Group {
+        /// The partition.
+        key: String,
+        /// Why.
+        source: Box<GroupError>,
+    },
+}
+
+/// What a compaction would do, and how the table is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// What [`compact`] would report of a dry run.
+    pub compaction: Report,
+    /// Those with the most small files first.
+    pub partitions: Vec<Health>,
+}
+
+/// Plans a compaction and looks at each partition.
+///
+/// # Errors
+/// [`Error`].
+pub async fn plan(client: &CatalogClient, ident: &TableIdent, options: &Options) -> Result<Plan, Error> {
+    let (_, tools, inventory) = look(client, ident, options).await?;
+    let groups = plan::plan(&inventory.files, &tools.sizes);
+    let compaction = Report::begin(ident, &inventory, &groups, &tools.sizes);
+    Ok(Plan { compaction, partitions: plan::health(&inventory.files, &tools.sizes) })
+}
+
+async fn look(
+    client: &CatalogClient,
+    ident: &TableIdent,
+    options: &Options,
+) -> Result<(Base, Arc<Tools>, Inventory), Error> {
+    let loaded = client.load_table(ident).await.map_err(replace::Error::from)?;
+    let base = replace::base(client, loaded).await?;
+    let tools = Arc::new(tools(&base.loaded, options)?);
+    let inventory = live::inventory(&base, &tools.layout).await.map_err(replace::Error::from)?;
+    Ok((base, tools, inventory))
+}
+
+/// Compacts a table; idempotent: what a call leaves is nothing to do. Dropped in the middle, what was committed is committed,
+/// and nothing else has changed.
+///
+/// # Errors
+/// [`Error`]; commits before the error stay.
+pub async fn compact(client: &CatalogClient, ident: &TableIdent, options: &Options) -> Result<Report, Error> {
+    let (base, tools, inventory) = look(client, ident, options).await?;
+    let groups = plan::plan(&inventory.files, &tools.sizes);
+    let mut report = Report::begin(ident, &inventory, &groups, &tools.sizes);
+    if groups.is_empty() || options.dry_run {
+        return Ok(report);
+    }
+    drop(inventory);
+    let per_commit =
+        if options.partial_progress { groups.len().div_ceil(options.max_commits.max(1)) } else { NO_PARTS };
+    for groups in groups.chunks(per_commit) {
+        commit(client, ident, &base, &tools, groups, &mut report).await?;
+    }
+    report.verdict = if report.snapshot_ids.is_empty() { Verdict::Yielded } else { Verdict::Committed };
+    Ok(report)
+}
+
+fn tools(loaded: &LoadedTable, options: &Options) -> Result<Tools, Error> {
+    let metadata = loaded.metadata();
+    let layout = TableLayout::new(metadata).map_err(Error::Table)?;
+    let ours: HashSet<i32> = layout.columns().iter().map(|column| column.field_id).collect();
+    let fields = metadata.current_schema().as_struct().fields();
+    let others: Vec<&str> =
+        fields.iter().filter(|field| !ours.contains(&field.id)).map(|field| field.name.as_str()).collect();
+    if !others.is_empty() {
+        return Err(Error::Columns(others.join(", ")));
+    }
+    let settings = WriterSettings::new(metadata.properties(), &BTreeMap::new())?;
+    let sizes = options.sizes(settings.target_file_bytes()).map_err(Error::Options)?;
+    Ok(Tools { layout: Arc::new(layout), settings, sizes })
+}
+
+/// Writes these groups and commits them.
+async fn commit(
+    client: &CatalogClient,
+    ident: &TableIdent,
+    base: &Base,
+    tools: &Arc<Tools>,
+    groups: &[FileGroup],
+    report: &mut Report,
+) -> Result<(), Error> {
+    let mut written = Vec::with_capacity(groups.len());
+    for group in groups {
+        let files = write::write(base, tools, group).await;
+        let files = files.map_err(|source| Error::Group { key: group.key.to_string(), source: Box::new(source) })?;
+        tracing::info!(table = %ident, partition = %group.key, from = group.files.len(), to = files.len(), "rewrote files");
+        written.push(Written { group, files });
+    }
+    let layout = Arc::clone(&tools.layout);
+    let (sweep_epoch, deletes) = (base.facts.sweep_epoch.clone(), stage::deletes(&base.list));
+    let mut compaction = Compaction { layout, sweep_epoch, deletes, written, summary: BTreeMap::new() };
+    let settled = replace::settle(client, ident, &mut compaction).await?;
+    let landed = if settled.commit.is_some() { compaction.written.len() } else { 0 };
+    report.yielded += (groups.len() - landed) as u64;
+    if let Some(commit) = settled.commit {
+        report.snapshot_ids.push(commit.snapshot_id);
+        compaction.written.iter().for_each(|written| written.count(&mut report.done));
+        tracing::info!(table = %ident, snapshot_id = commit.snapshot_id, groups = landed, "committed");
+    }
+    Ok(())
+}
+
+/// A group, and the files that hold its rows.
+struct Written<'a> {
+    group: &'a FileGroup,
+    files: Vec<DataFile>,
+}
+
+impl Written<'_> {
+    fn count(&self, done: &mut Rewritten) {
+        done.groups += 1;
+        done.files_before += self.group.files.len() as u64;
+        done.files_after += self.files.len() as u64;
+        done.bytes_before += self.group.bytes();
+        let bytes: u64 = self.files.iter().map(DataFile::file_size_in_bytes).sum();
+        *done.bytes_after.get_or_insert(0) += bytes;
+        done.rows += self.group.rows();
+    }
+}
+
+/// Groups that are written and wait to be committed.
+struct Compaction<'a> {
+    layout: Arc<TableLayout>,
+    /// As they were when the first file was begun.
+    sweep_epoch: String,
+    deletes: BTreeSet<String>,
+    written: Vec<Written<'a>>,
+    summary: BTreeMap<String, String>,
+}
+
+impl Work for Compaction<'_> {
+    type Error = Error;
+
+    async fn stage(&mut self, base: &Base) -> Result<Option<Staged>, Error> {
+        let is_as_read = base.facts.sweep_epoch == self.sweep_epoch && stage::deletes(&base.list) == self.deletes;
+        let is_laid_out = TableLayout::new(base.loaded.metadata()).is_ok_and(|layout| layout == *self.layout);
+        if !is_as_read || !is_laid_out {
+            tracing::warn!(table = %base.loaded.ident(), "rows were deleted, the table changed or files were swept since: giving up");
+            return Ok(None);
+        }
+        let manifests = self.manifests(base).await?;
+        if self.written.is_empty() {
+            return Ok(None);
+        }
+        let mut counts = Rewritten::default();
+        self.written.iter().for_each(|written| written.count(&mut counts));
+        self.summary = counts.summary();
+        let change = Change {
+            manifests,
+            added: self.written.iter().flat_map(|written| &written.files).cloned().collect(),
+            removed: self.written.iter().flat_map(locations).map(str::to_owned).collect(),
+        };
+        let limits = Limits::of(base.loaded.metadata().properties()).map_err(replace::Error::Property)?;
+        Ok(Some(stage::stage(base, change, &limits).await?))
+    }
+
+    fn summary(&self, _staged: &Staged, _kept: usize) -> BTreeMap<String, String> {
+        self.summary.clone()
+    }
+}
+
+impl Compaction<'_> {
+    /// The manifests of the base that list the files; groups of which a file is not live any more are dropped.
+    async fn manifests(&mut self, base: &Base) -> Result<Vec<(i32, Vec<usize>)>, Error> {
+        let facts = stage::facts(base.loaded.metadata(), &base.list);
+        let place_of: HashMap<&str, usize> = facts
+            .iter()
+            .filter_map(|fact| Some((base.list.get(fact.place)?.manifest_path.as_str(), fact.place)))
+            .collect();
+        let mut places: HashSet<usize> = HashSet::new();
+        let known =
+            |written: &Written<'_>| written.group.files.iter().all(|file| place_of.contains_key(&*file.manifest));
+        if self.written.iter().all(known) {
+            let files = self.written.iter().flat_map(|written| &written.group.files);
+            places.extend(files.filter_map(|file| place_of.get(&*file.manifest)));
+        } else {
+            // Somebody has rewritten manifests, or files.
+            let inventory = live::inventory(base, &self.layout).await.map_err(replace::Error::from)?;
+            let live: HashMap<&str, &str> =
+                inventory.files.values().flatten().map(|file| (file.location.as_str(), &*file.manifest)).collect();
+            self.written.retain(|written| locations(written).all(|location| live.contains_key(location)));
+            let files = self.written.iter().flat_map(locations);
+            places.extend(files.filter_map(|location| place_of.get(live.get(location)?)));
+        }
+        let mut chosen: Vec<_> = facts.iter().filter(|fact| places.contains(&fact.place)).collect();
+        chosen.sort_by(|a, b| a.lowest.order(&b.lowest));
+        Ok(vec![(self.layout.spec_id(), chosen.iter().map(|fact| fact.place).collect())])
+    }
+}
+
+fn locations<'a>(written: &'a Written<'_>) -> impl Iterator<Item = &'a str> {
+    written.group.files.iter().map(|file| file.location.as_str())
+}

@@ -1,0 +1,270 @@
+//! A table on the embedded catalog, and trouble on the way to it. Shared by the tests of what replaces files and manifests.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use catalog_sync::catalog::{CatalogClient, CatalogConfig, LoadedTable, StorageConfig};
+use catalog_sync::commit::{Committer, Staged};
+use catalog_sync::compact::options::Options;
+use catalog_sync::compact::{Report as Compacted, compact};
+use catalog_sync::create::load_or_create;
+use catalog_sync::datafile::EncodedFile;
+use catalog_sync::datafile::layout::TableLayout;
+use catalog_sync::datafile::testing::{batch, key};
+use catalog_sync::datafile::upload::upload;
+use catalog_sync::embedded::{EmbeddedCatalog, EmbeddedOptions};
+use catalog_sync::manifest;
+use catalog_sync::rewrite::{Report, rewrite_manifests};
+use catalog_sync::storage::Store;
+use catalog_sync::verify::{VerifyOptions, verify};
+use iceberg::TableIdent;
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestFile, Struct, Type};
+use parquet::arrow::ArrowWriter;
+use protocol::{BatchRange, Landed, Offset, OffsetRange, Proposal, Ranges, TopicRanges};
+use serde_json::json;
+use tokio::runtime::Handle;
+
+pub const FILE_BYTES: usize = 10;
+
+/// A live entry: file, snapshot that added it, data and file sequence number, rows.
+pub type Entry = (String, Option<i64>, Option<i64>, Option<i64>, u64);
+
+pub struct World {
+    pub client: CatalogClient,
+    pub ident: TableIdent,
+    pub catalog: EmbeddedCatalog,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = EmbeddedOptions {
+            dir: dir.path().to_owned(),
+            warehouse: None,
+            storage: StorageConfig::default(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+        };
+        let catalog = EmbeddedCatalog::start(options).await.unwrap();
+        let client = CatalogClient::connect(CatalogConfig::new(catalog.uri())).await.unwrap();
+        let ident = TableIdent::from_strs(["analytics", "clicks"]).unwrap();
+        load_or_create(&client, &ident, &BTreeMap::new()).await.unwrap();
+        Self { client, ident, catalog, _dir: dir }
+    }
+
+    pub async fn load(&self) -> LoadedTable {
+        self.client.load_table(&self.ident).await.unwrap()
+    }
+
+    pub fn store(&self, loaded: &LoadedTable) -> Store {
+        loaded.store(&self.client.config().storage).unwrap()
+    }
+
+    /// One commit with a file for each of the days, which goes on where the table stands.
+    pub async fn commit(&self, days: &[i32]) {
+        let loaded = self.load().await;
+        let mut files = Vec::new();
+        for &day in days {
+            let location = format!("{}/data/{}.parquet", loaded.metadata().location(), uuid::Uuid::new_v4());
+            self.store(&loaded).put_new(&location, Bytes::from(vec![0; FILE_BYTES])).await.unwrap();
+            files.push(data_file(&loaded, location, day));
+        }
+        self.commit_files(&loaded, files).await;
+    }
+
+    /// One commit with a real file of so many rows for each of the event types.
+    pub async fn commit_rows(&self, types: &[&str], rows: usize) {
+        let loaded = self.load().await;
+        let layout = TableLayout::new(loaded.metadata()).unwrap();
+        let file = |event_type: &str| {
+            let rows_of = |name: &str, row: usize| match name {
+                "event_id" => Some(uuid::Uuid::new_v4().to_string()),
+                "event_type" => Some(event_type.to_owned()),
+                "city" => row.is_multiple_of(2).then(|| "Köln".to_owned()),
+                _ => Some(format!("{name}-{}", row % 7)),
+            };
+            let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(layout.schema()), None).unwrap();
+            writer.write(&layout.arrange(&batch(rows, rows_of)).unwrap()).unwrap();
+            EncodedFile::finish(writer, key(event_type), rows as u64).unwrap()
+        };
+        let files: Vec<EncodedFile> = types.iter().map(|event_type| file(event_type)).collect();
+        let files = futures::stream::iter(files);
+        let files = upload(&self.store(&loaded), &layout, files, "test", 2).await.unwrap();
+        self.commit_files(&loaded, files).await;
+    }
+
+    /// One commit of these files: an offset for each row.
+    pub async fn commit_files(&self, loaded: &LoadedTable, files: Vec<DataFile>) {
+        let at = loaded.facts().unwrap().position.next("clicks", 0);
+        let start = at.map_or(0, Offset::get);
+        let end = start + files.iter().map(|file| file.record_count() as i64).sum::<i64>();
+        let range = OffsetRange::new(Offset::new(start).unwrap(), Offset::new(end).unwrap()).unwrap();
+        let part = BatchRange::new(range, at.is_none(), range.width(), 0).unwrap();
+        let topic = TopicRanges { id: "topic-id".into(), epoch: 0, partitions: BTreeMap::from([(0, part)]) };
+        let staged = Staged {
+            proposal: Proposal {
+                ranges: Ranges::new(BTreeMap::from([("clicks".to_owned(), topic)])).unwrap(),
+                sweep_epoch: loaded.facts().unwrap().sweep_epoch,
+            },
+            files,
+            fields: loaded.metadata().current_schema().as_struct().fields().into(),
+            spec_id: loaded.metadata().default_partition_spec_id(),
+        };
+        let store = self.store(loaded);
+        let committer = Committer::new(self.client.clone(), loaded, store, "test".to_owned(), Duration::from_secs(60));
+        let landed = committer.commit(&[staged]).await.remove(0);
+        assert!(matches!(landed, Landed::Committed(_)), "{landed:?}");
+    }
+
+    pub async fn manifests(&self) -> Vec<ManifestFile> {
+        let loaded = self.load().await;
+        let snapshot = loaded.metadata().current_snapshot().unwrap();
+        manifest::list(loaded.metadata(), snapshot, &self.store(&loaded).file_io()).await.unwrap()
+    }
+
+    /// The live entries, by file, and for each manifest its days in the order of its entries.
+    pub async fn entries(&self) -> (Vec<Entry>, Vec<Vec<Literal>>) {
+        let file_io = self.store(&self.load().await).file_io();
+        let (mut entries, mut days) = (Vec::new(), Vec::new());
+        for listed in self.manifests().await {
+            let live = manifest::live_entries(&listed, &file_io).await.unwrap();
+            days.push(live.iter().map(|entry| entry.data_file().partition().fields()[0].clone().unwrap()).collect());
+            entries.extend(live.iter().map(|entry| {
+                let (snapshot, sequence) = (entry.snapshot_id(), entry.sequence_number());
+                (entry.file_path().to_owned(), snapshot, sequence, entry.file_sequence_number, entry.record_count())
+            }));
+        }
+        entries.sort();
+        (entries, days)
+    }
+
+    pub async fn set_property(&self, key: &str, value: &str) {
+        let update = json!({"requirements": [], "updates": [{"action": "set-properties", "updates": {key: value}}]});
+        let outcome = self.client.commit_once(&self.ident, &update).await;
+        assert_eq!(outcome, protocol::Outcome::Committed);
+    }
+
+    pub async fn rewrite(&self) -> Report {
+        rewrite_manifests(&self.client, &self.ident, false).await.unwrap()
+    }
+
+    pub async fn compact(&self, options: &Options) -> Compacted {
+        compact(&self.client, &self.ident, options).await.unwrap()
+    }
+
+    pub async fn complete(&self) {
+        let report = verify(&self.client, &self.ident, VerifyOptions::default()).await.unwrap();
+        assert!(report.complete, "{report:#?}");
+    }
+}
+
+fn data_file(loaded: &LoadedTable, location: String, day: i32) -> DataFile {
+    let spec = loaded.metadata().default_partition_type();
+    let value = |kind: &Type| match kind.to_string().as_str() {
+        "string" => Some(Literal::string("page_view")),
+        _ => Some(Literal::date(day)),
+    };
+    DataFileBuilder::default()
+        .content(DataContentType::Data)
+        .file_path(location)
+        .file_format(DataFileFormat::Parquet)
+        .partition(Struct::from_iter(spec.fields().iter().map(|field| value(&field.field_type))))
+        .partition_spec_id(loaded.metadata().default_partition_spec_id())
+        .record_count(1)
+        .file_size_in_bytes(FILE_BYTES as u64)
+        .build()
+        .unwrap()
+}
+
+/// What happens to a commit between the client and the catalog.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Trouble {
+    /// Somebody else commits first.
+    Overtaken,
+    /// An orphan sweep comes first, with a snapshot of its own, as each has.
+    Swept,
+    /// Somebody else commits real rows first.
+    RowsFirst,
+    /// Somebody else rewrites the manifests first.
+    Rewritten,
+    /// Somebody else compacts first.
+    Compacted,
+    /// It is applied, and the answer is lost.
+    AnswerLost,
+    /// It is applied, somebody else commits on top, and the answer is lost.
+    AnswerLostAndOvertaken,
+}
+
+/// Before the catalog: the first `times` commits meet trouble.
+pub struct Between {
+    catalog: String,
+    world: Arc<World>,
+    trouble: Trouble,
+    times: AtomicU32,
+    pub seen: Mutex<Vec<u16>>,
+}
+
+impl Between {
+    pub async fn client(world: &Arc<World>, trouble: Trouble, times: u32) -> (CatalogClient, Arc<Self>) {
+        let catalog = world.catalog.uri().trim_end_matches('/').to_owned();
+        let between =
+            Arc::new(Self { catalog, world: Arc::clone(world), trouble, times: times.into(), seen: Mutex::default() });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap());
+        let app = Router::new().fallback(pass).with_state(Arc::clone(&between));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (CatalogClient::connect(CatalogConfig::new(uri)).await.unwrap(), between)
+    }
+}
+
+impl Between {
+    /// What happens before the commit arrives.
+    async fn come_first(&self) {
+        let world = &self.world;
+        match self.trouble {
+            Trouble::Overtaken => world.commit(&[20_009]).await,
+            Trouble::Swept => {
+                world.set_property("catalog-sync.sweep-epoch", "a-sweep").await;
+                world.commit(&[20_009]).await;
+            }
+            Trouble::RowsFirst => world.commit_rows(&["click"], 10).await,
+            Trouble::Rewritten => drop(world.rewrite().await),
+            Trouble::Compacted => drop(world.compact(&Options::default()).await),
+            Trouble::AnswerLost | Trouble::AnswerLostAndOvertaken => {}
+        }
+    }
+}
+
+async fn pass(State(between): State<Arc<Between>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let path = parts.uri.path_and_query().unwrap().as_str();
+    let left = |n: u32| n.checked_sub(1);
+    let troubled =
+        parts.method == "POST" && between.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok();
+    let is_overtaken = ![Trouble::AnswerLost, Trouble::AnswerLostAndOvertaken].contains(&between.trouble);
+    if troubled {
+        // Not every one of these can be sent to another thread.
+        tokio::task::block_in_place(|| Handle::current().block_on(between.come_first()));
+    }
+    let url = format!("{}{path}", between.catalog);
+    let request = reqwest::Client::new().request(parts.method, url).header("content-type", "application/json");
+    let answer = request.body(body).send().await.unwrap();
+    let (status, text) = (answer.status(), answer.bytes().await.unwrap());
+    if troubled && between.trouble == Trouble::AnswerLostAndOvertaken {
+        between.world.commit(&[20_009]).await;
+    }
+    between.seen.lock().unwrap().push(status.as_u16());
+    let lost = troubled && !is_overtaken;
+    let status = if lost { 504 } else { status.as_u16() };
+    Response::builder().status(status).body(Body::from(if lost { Bytes::new() } else { text })).unwrap()
+}
