@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use catalog_sync::compact::options::Options;
-use catalog_sync::compact::{Error, GroupError, Skipped, Verdict, compact};
+use catalog_sync::compact::{Error, Skipped, Verdict, compact};
 use common::{Between, Trouble, World};
 use futures::TryStreamExt;
-use iceberg::spec::{DataFile, DataFileBuilder, ManifestStatus, Operation};
+use iceberg::spec::{DataFile, DataFileBuilder, Literal, ManifestStatus, Operation};
 use serde_json::json;
 
 const TYPES: [&str; 2] = ["click", "page_view"];
@@ -144,14 +144,16 @@ async fn a_commit_in_between_is_carried_and_the_compaction_lands_on_top_of_it() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_others_have_compacted_or_a_sweep_may_have_deleted_is_given_up() {
-    for trouble in [Trouble::Compacted, Trouble::Swept] {
+async fn what_others_have_compacted_or_deleted_rows_of_or_swept_is_given_up() {
+    for trouble in [Trouble::Compacted, Trouble::Swept, Trouble::Deleted] {
         let world = small_files(5).await;
         let (client, _) = Between::client(&world, trouble, 1).await;
         let options = Options { partial_progress: false, ..Options::default() };
         let report = compact(&client, &world.ident, &options).await.unwrap();
         assert_eq!((report.verdict, report.yielded, report.done.groups), (Verdict::Yielded, 2, 0), "{trouble:?}");
-        world.complete().await;
+        if trouble != Trouble::Deleted {
+            world.complete().await;
+        }
         if trouble == Trouble::Compacted {
             assert_eq!((files(&world).await.len(), rows(&world).await.len()), (2, 100));
         }
@@ -170,6 +172,26 @@ async fn an_answer_that_was_lost_is_found_in_the_table_and_nothing_is_sent_twice
 }
 
 #[tokio::test]
+async fn files_that_may_have_deleted_rows_are_left_alone_and_later_ones_are_not() {
+    let world = small_files(5).await;
+    world.delete_rows("click").await;
+    world.commit_rows(&TYPES, 10).await;
+    let report = world.compact(&Options { rewrite_all: true, ..Options::default() }).await;
+    assert_eq!((report.verdict, report.skipped.with_deletes), (Verdict::Committed, 5));
+    assert_eq!((report.done.groups, report.done.files_before), (2, 7));
+    // Five that were left alone, two that were written, and the delete file.
+    assert_eq!(files(&world).await.len(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_more_is_written_when_rows_were_deleted_after_the_first_part() {
+    let world = small_files(5).await;
+    let (client, _) = Between::client(&world, Trouble::DeletedAfter, 1).await;
+    let report = compact(&client, &world.ident, &Options::default()).await.unwrap();
+    assert_eq!((report.verdict, report.snapshot_ids.len(), report.yielded), (Verdict::Committed, 1, 1));
+}
+
+#[tokio::test]
 async fn a_file_that_does_not_hold_what_its_manifest_says_is_not_replaced() {
     let world = small_files(4).await;
     // Its manifest counts a row more than the file has.
@@ -183,11 +205,17 @@ async fn a_file_that_does_not_hold_what_its_manifest_says_is_not_replaced() {
     world.commit_files(&loaded, vec![miscounted(&file, location)]).await;
 
     let before = world.load().await.metadata().current_snapshot_id();
-    let error = compact(&world.client, &world.ident, &Options::default()).await.unwrap_err();
-    let Error::Group { key, source } = &error else { panic!("{error}") };
-    let GroupError::NotTheSame { listed, read, written } = source.as_ref() else { panic!("{error}") };
-    assert_eq!((listed - read, read), (1, written), "{key}");
+    let report = world.compact(&Options::default()).await;
+    assert_eq!((report.verdict, report.failed.len(), report.done.groups), (Verdict::Failed, 1, 0));
+    assert!(report.failed[0].why.starts_with("50 rows were read, the manifests tell of 51"), "{report:?}");
     assert_eq!(world.load().await.metadata().current_snapshot_id(), before);
+
+    // The other partitions are compacted all the same.
+    let other = if file.partition().fields()[1] == Some(Literal::string("click")) { "page_view" } else { "click" };
+    world.commit_rows(&[other], 10).await;
+    let report = world.compact(&Options::default()).await;
+    assert_eq!((report.verdict, report.failed.len(), report.done.groups), (Verdict::Committed, 1, 1));
+    assert_eq!(report.done.files_before, 5);
 }
 
 fn miscounted(file: &DataFile, location: String) -> DataFile {

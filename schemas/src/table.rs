@@ -139,7 +139,7 @@ pub fn partition_spec() -> Value {
     ]})
 }
 
-/// The sort order: none. Ingestion writes in order of arrival; compaction sorts and says so in its files.
+/// The sort order: none. Ingestion writes in order of arrival, and compaction keeps it.
 #[must_use]
 pub fn sort_order() -> Value {
     json!({"order-id": 0, "fields": []})

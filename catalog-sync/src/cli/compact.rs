@@ -6,17 +6,19 @@ use clap::Args;
 
 use super::{CliError, TableArgs, columns, tell};
 use crate::compact::options::Options;
-use crate::compact::{Report, Rewritten, Skipped, Verdict, compact};
+use crate::compact::{Failed, Report, Rewritten, Skipped, Verdict, compact};
 
 const EXAMPLES: &str = "\
 Each commit of the connector adds small files, and each query opens them all. Per partition, small files are packed into files of
-about the target size, row for row the same: the rows are counted and hashed on both sides, and nothing is committed if they
-differ. It may run while the table is being written: ingestion goes first, and what somebody else has rewritten or removed
+about the target size, row for row the same: the rows are counted and hashed on both sides, and files whose rows differ stay as
+they are. It may run while the table is being written: ingestion goes first, and what somebody else has rewritten or removed
 meanwhile is given up and found again by the next run. Files whose rows may be deleted are left alone.
 
-Memory: about three files of the target size. The replaced files stay in the object store, for snapshots that refer to them.
+Files are written as the table's properties say (write.*); a connector's own iceberg.tables.write-props.* are not looked at.
+Memory: about four files of the target size, and some hundred bytes for each file of the table. The replaced files stay in the
+object store, for snapshots that refer to them.
 
-Exit code: 0 done, also when there is nothing to gain or others were faster; 1 failed; 2 wrong usage.
+Exit code: 0 done, also when there is nothing to gain or others were faster; 1 failed, if only in some partitions; 2 wrong usage.
 
 Examples:
   catalog-sync compact --config connector.json --dry-run
@@ -93,7 +95,8 @@ pub(super) async fn run(args: CompactArgs) -> Result<ExitCode, CliError> {
     };
     let (client, ident) = args.table.connect().await?;
     let report = compact(&client, &ident, &options).await?;
-    tell(as_json, &report, text)
+    tell(as_json, &report, text)?;
+    Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn text(report: &Report) -> String {
@@ -110,6 +113,7 @@ fn text(report: &Report) -> String {
             format!("{table}: {files_after} files took the place of {files_before}, in {commits} commits\n")
         }
         Verdict::Yielded => format!("{table}: others were faster, nothing was changed; run it again\n"),
+        Verdict::Failed => format!("{table}: failed, nothing was changed\n"),
     };
     let number = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
     let row =
@@ -126,11 +130,15 @@ fn text(report: &Report) -> String {
     if report.yielded > 0 {
         out.push_str(&format!(" {} groups were given up: others were faster\n", report.yielded));
     }
-    let Skipped { with_deletes, of_other_spec, of_other_format } = report.skipped;
+    for Failed { partition, files, first_file, why } in &report.failed {
+        out.push_str(&format!(" {partition}: {files} files, as {first_file}, stay as they are: {why}\n"));
+    }
+    let Skipped { with_deletes, of_other_spec, of_other_format, of_odd_manifest } = report.skipped;
     let left = [
         (with_deletes, "rows of them may be deleted"),
         (of_other_spec, "they have another partition spec"),
         (of_other_format, "they are no Parquet"),
+        (of_odd_manifest, "they are listed twice, or their manifest cannot be written anew"),
     ];
     for (count, why) in left.iter().filter(|(count, _)| *count > 0) {
         out.push_str(&format!(" {count} files are left alone: {why}\n"));
@@ -146,6 +154,7 @@ mod tests {
         let rewritten =
             Rewritten { groups: 2, files_before: 30, files_after: 3, bytes_before: 9_000, bytes_after: None, rows: 77 };
         let is_done = verdict == Verdict::Committed;
+        let failed = Failed { partition: "p".into(), files: 5, first_file: "f".into(), why: "w".into() };
         Report {
             table: "a.t".into(),
             verdict,
@@ -154,6 +163,7 @@ mod tests {
             planned: rewritten,
             done: if is_done { Rewritten { bytes_after: Some(8_000), ..rewritten } } else { Rewritten::default() },
             yielded: u64::from(is_done),
+            failed: if is_done { vec![failed] } else { Vec::new() },
             snapshot_ids: if is_done { vec![7] } else { Vec::new() },
         }
     }
@@ -166,6 +176,7 @@ mod tests {
         assert!(cells.contains(&vec!["files", "before", "30", "30"]), "{printed}");
         assert!(cells.contains(&vec!["bytes", "afterwards", "-", "8000"]), "{printed}");
         assert!(printed.contains("1 groups were given up"), "{printed}");
+        assert!(printed.contains(" p: 5 files, as f, stay as they are: w\n"), "{printed}");
         assert!(printed.contains("4 files are left alone: rows of them may be deleted\n"), "{printed}");
         let printed = text(&report(Verdict::Planned));
         assert!(printed.contains("would take the place of 30; nothing was changed\n"), "{printed}");

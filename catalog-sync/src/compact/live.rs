@@ -1,10 +1,11 @@
 //! The I/O before the decision: the live data files of a base, by partition, and how many of them are not touched.
 //!
-//! A file is left alone if it has another partition spec than the table's default, if it is no Parquet, or if rows of it may
-//! be deleted: only manifests and what they say of partitions and sequence numbers is looked at, no delete file is opened, so
-//! that a file may be left alone that has no deleted row. Called by [`super::compact`].
+//! A file is left alone if it has another partition spec than the table's default, if it is no Parquet, if it is listed twice or
+//! in a manifest that cannot be written anew, or if rows of it may be deleted: only manifests and what they say of partitions and
+//! sequence numbers is looked at, no delete file is opened, so that a file may be left alone that has no deleted row. Called by
+//! [`super::compact`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -15,7 +16,7 @@ use serde::Serialize;
 use super::plan::FileFact;
 use crate::datafile::layout::TableLayout;
 use crate::manifest::live_entries;
-use crate::replace::Base;
+use crate::replace::{Base, stage};
 
 /// Manifests that are read at once.
 const AT_ONCE: usize = 8;
@@ -29,6 +30,8 @@ pub struct Skipped {
     pub of_other_spec: u64,
     /// They are no Parquet.
     pub of_other_format: u64,
+    /// They are listed twice, or their manifest is encrypted or does not count its entries.
+    pub of_odd_manifest: u64,
 }
 
 /// The data files of a base.
@@ -40,7 +43,7 @@ pub(super) struct Inventory {
     pub(super) skipped: Skipped,
 }
 
-/// For each partition, the highest sequence number of a delete file; one without a partition is for all of them.
+/// For each partition, the highest sequence number of a delete file; one of another partition spec is for all of them.
 #[derive(Debug, Default)]
 struct Deletes {
     everywhere: Option<i64>,
@@ -48,13 +51,13 @@ struct Deletes {
 }
 
 impl Deletes {
-    fn add(&mut self, entry: &ManifestEntry) {
+    fn add(&mut self, entry: &ManifestEntry, has_spec: bool) {
         // Unknown is taken for the latest.
         let sequence_number = entry.sequence_number().unwrap_or(i64::MAX);
         let partition = entry.data_file().partition();
-        let latest = match partition.fields().is_empty() {
-            true => self.everywhere.get_or_insert(sequence_number),
-            false => self.by_partition.entry(partition.clone()).or_insert(sequence_number),
+        let latest = match has_spec && !partition.fields().is_empty() {
+            false => self.everywhere.get_or_insert(sequence_number),
+            true => self.by_partition.entry(partition.clone()).or_insert(sequence_number),
         };
         *latest = (*latest).max(sequence_number);
     }
@@ -74,23 +77,48 @@ pub(super) async fn inventory(base: &Base, layout: &TableLayout) -> iceberg::Res
     let file_io = base.store.file_io();
     let (data, deletes): (Vec<&ManifestFile>, Vec<_>) =
         base.list.iter().partition(|manifest| manifest.content == ManifestContentType::Data);
+    let has_spec = |manifest: &ManifestFile| manifest.partition_spec_id == layout.spec_id();
     let mut known = Deletes::default();
-    let reads: Vec<_> = deletes.into_iter().map(|manifest| live_entries(manifest, &file_io)).collect();
+    let reads: Vec<_> = deletes.iter().map(|manifest| live_entries(manifest, &file_io)).collect();
     let mut read = stream::iter(reads).buffered(AT_ONCE);
-    while let Some(entries) = read.try_next().await? {
-        entries.iter().for_each(|entry| known.add(entry));
+    let mut listed = deletes.into_iter();
+    while let (Some(entries), Some(manifest)) = (read.try_next().await?, listed.next()) {
+        entries.iter().for_each(|entry| known.add(entry, has_spec(manifest)));
     }
+    let facts = stage::facts(base.loaded.metadata(), &base.list);
+    let plain: HashSet<&str> =
+        facts.iter().filter_map(|fact| base.list.get(fact.place)).map(|it| it.manifest_path.as_str()).collect();
     let mut inventory = Inventory::default();
     let reads: Vec<_> = data.iter().map(|manifest| live_entries(manifest, &file_io)).collect();
     let mut read = stream::iter(reads).buffered(AT_ONCE);
     let mut listed = data.into_iter();
     while let (Some(entries), Some(manifest)) = (read.try_next().await?, listed.next()) {
+        if !plain.contains(manifest.manifest_path.as_str()) {
+            inventory.skipped.of_odd_manifest += entries.len() as u64;
+            continue;
+        }
         let at: Arc<str> = Arc::from(manifest.manifest_path.as_str());
         for entry in &entries {
-            inventory.add(entry, manifest.partition_spec_id == layout.spec_id(), &known, layout, &at);
+            inventory.add(entry, has_spec(manifest), &known, layout, &at);
         }
     }
+    inventory.files.values_mut().for_each(|files| inventory.skipped.of_odd_manifest += drop_doubled(files));
     Ok(inventory)
+}
+
+/// Takes out the files that are listed twice; how many entries those are.
+fn drop_doubled(files: &mut Vec<FileFact>) -> u64 {
+    let (mut seen, mut doubled) = (HashSet::new(), HashSet::new());
+    for file in files.iter() {
+        if !seen.insert(file.location.as_str()) {
+            doubled.insert(file.location.clone());
+        }
+    }
+    let before = files.len();
+    if !doubled.is_empty() {
+        files.retain(|file| !doubled.contains(&file.location));
+    }
+    (before - files.len()) as u64
 }
 
 impl Inventory {

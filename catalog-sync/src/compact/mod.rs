@@ -9,7 +9,8 @@
 //!
 //! Ingestion goes on meanwhile: a commit is made for the base that it finds, and carries the position of that base. Files of
 //! a group must still be live there, all of them; if one is not, somebody else has rewritten or removed it, and the group is
-//! given up. If rows were deleted since the files were read, all groups of the commit are. Nothing is deleted here: what was
+//! given up. If rows were deleted since the files were read, all groups are. A group that cannot be read or written stays as it
+//! is, and the others go on. Nothing is deleted here: what was
 //! replaced stays for older snapshots, and what was given up belongs to nobody. Called by `catalog-sync compact`.
 
 mod live;
@@ -23,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use iceberg::TableIdent;
-use iceberg::spec::DataFile;
+use iceberg::spec::{DEFAULT_SCHEMA_NAME_MAPPING, DataFile};
 use protocol::Halt;
 use serde::Serialize;
 
@@ -31,15 +32,19 @@ use self::live::Inventory;
 pub use self::live::Skipped;
 use self::options::Options;
 use self::plan::{FileGroup, Health};
-pub use self::report::{Report, Rewritten, Verdict};
+pub use self::report::{Failed, Report, Rewritten, Verdict};
 pub use self::write::GroupError;
 use self::write::Tools;
 use crate::catalog::{CatalogClient, LoadedTable};
 use crate::datafile::layout::TableLayout;
 use crate::datafile::settings::{SettingsError, WriterSettings};
+use crate::replace::facts::Limits;
 use crate::replace::stage::{self, Change, Staged};
 use crate::replace::{self, Base, Work};
-use crate::rewrite::plan::Limits;
+
+/// Why groups are given up that were read before.
+const GIVEN_UP: &str =
+    "rows were deleted, the table changed or an orphan sweep ran since the files were read: giving up";
 
 /// Groups of a commit when all are done before the first.
 const NO_PARTS: usize = usize::MAX;
@@ -63,14 +68,9 @@ pub enum Error {
     /// The options contradict each other.
     #[error("{0}")]
     Options(String),
-    /// Files of one partition were not rewritten.
-    #[error("partition {key}: {source}")]
-    Group {
-        /// The partition.
-        key: String,
-        /// Why.
-        source: Box<GroupError>,
-    },
+    /// Names of columns cannot be mapped to ids.
+    #[error("table property {DEFAULT_SCHEMA_NAME_MAPPING} cannot be read: {0}")]
+    NameMapping(String),
 }
 
 /// What a compaction would do, and how the table is.
@@ -105,8 +105,8 @@ async fn look(
     Ok((base, tools, inventory))
 }
 
-/// Compacts a table; idempotent: what a call leaves is nothing to do. Dropped in the middle, what was committed is committed,
-/// and nothing else has changed.
+/// Compacts a table: what a call leaves is nothing to do for the next, unless every file is wanted, or groups were given up or
+/// failed. Dropped in the middle, what was committed is committed, and nothing else has changed.
 ///
 /// # Errors
 /// [`Error`]; commits before the error stay.
@@ -120,11 +120,31 @@ pub async fn compact(client: &CatalogClient, ident: &TableIdent, options: &Optio
     drop(inventory);
     let per_commit =
         if options.partial_progress { groups.len().div_ceil(options.max_commits.max(1)) } else { NO_PARTS };
-    for groups in groups.chunks(per_commit) {
+    let mut left = groups.chunks(per_commit);
+    while let Some(groups) = left.next() {
+        let is_first = report.snapshot_ids.is_empty() && report.yielded == 0;
+        if !is_first && !is_as_read(client, &base).await? {
+            tracing::warn!(table = %ident, "{GIVEN_UP}");
+            report.yielded += left.by_ref().chain([groups]).map(|groups| groups.len() as u64).sum::<u64>();
+            break;
+        }
         commit(client, ident, &base, &tools, groups, &mut report).await?;
     }
-    report.verdict = if report.snapshot_ids.is_empty() { Verdict::Yielded } else { Verdict::Committed };
+    report.verdict = match (report.snapshot_ids.is_empty(), report.failed.is_empty()) {
+        (false, _) => Verdict::Committed,
+        (true, true) => Verdict::Yielded,
+        (true, false) => Verdict::Failed,
+    };
     Ok(report)
+}
+
+/// Whether what was read of a base still holds: nobody has deleted rows, and no orphan sweep has run. It is asked before more
+/// is written, so that nothing is written in vain.
+async fn is_as_read(client: &CatalogClient, base: &Base) -> Result<bool, Error> {
+    let loaded = client.load_table(base.loaded.ident()).await.map_err(replace::Error::from)?;
+    let now = replace::base(client, loaded).await?;
+    let is_same = now.facts.uuid == base.facts.uuid && now.facts.sweep_epoch == base.facts.sweep_epoch;
+    Ok(is_same && stage::deletes(&now.list) == stage::deletes(&base.list))
 }
 
 fn tools(loaded: &LoadedTable, options: &Options) -> Result<Tools, Error> {
@@ -139,7 +159,10 @@ fn tools(loaded: &LoadedTable, options: &Options) -> Result<Tools, Error> {
     }
     let settings = WriterSettings::new(metadata.properties(), &BTreeMap::new())?;
     let sizes = options.sizes(settings.target_file_bytes()).map_err(Error::Options)?;
-    Ok(Tools { layout: Arc::new(layout), settings, sizes })
+    let name_mapping = metadata.properties().get(DEFAULT_SCHEMA_NAME_MAPPING);
+    let name_mapping = name_mapping.map(|text| serde_json::from_str(text).map(Arc::new)).transpose();
+    let name_mapping = name_mapping.map_err(|error| Error::NameMapping(error.to_string()))?;
+    Ok(Tools { layout: Arc::new(layout), settings, sizes, name_mapping })
 }
 
 /// Writes these groups and commits them.
@@ -153,17 +176,27 @@ async fn commit(
 ) -> Result<(), Error> {
     let mut written = Vec::with_capacity(groups.len());
     for group in groups {
-        let files = write::write(base, tools, group).await;
-        let files = files.map_err(|source| Error::Group { key: group.key.to_string(), source: Box::new(source) })?;
-        tracing::info!(table = %ident, partition = %group.key, from = group.files.len(), to = files.len(), "rewrote files");
-        written.push(Written { group, files });
+        match write::write(base, tools, group).await {
+            Ok(files) => {
+                let (from, to) = (group.files.len(), files.len());
+                tracing::info!(table = %ident, partition = %group.key, from, to, "rewrote files");
+                written.push(Written { group, files });
+            }
+            Err(error) => {
+                tracing::error!(table = %ident, partition = %group.key, %error, "files stay as they are");
+                report.failed.push(Failed::new(group, &error));
+            }
+        }
     }
-    let layout = Arc::clone(&tools.layout);
+    if written.is_empty() {
+        return Ok(());
+    }
+    let (layout, wanted) = (Arc::clone(&tools.layout), written.len());
     let (sweep_epoch, deletes) = (base.facts.sweep_epoch.clone(), stage::deletes(&base.list));
     let mut compaction = Compaction { layout, sweep_epoch, deletes, written, summary: BTreeMap::new() };
-    let settled = replace::settle(client, ident, &mut compaction).await?;
+    let settled = replace::settle(client, ident, Some(base.facts.uuid.clone()), &mut compaction).await?;
     let landed = if settled.commit.is_some() { compaction.written.len() } else { 0 };
-    report.yielded += (groups.len() - landed) as u64;
+    report.yielded += (wanted - landed) as u64;
     if let Some(commit) = settled.commit {
         report.snapshot_ids.push(commit.snapshot_id);
         compaction.written.iter().for_each(|written| written.count(&mut report.done));
@@ -207,7 +240,7 @@ impl Work for Compaction<'_> {
         let is_as_read = base.facts.sweep_epoch == self.sweep_epoch && stage::deletes(&base.list) == self.deletes;
         let is_laid_out = TableLayout::new(base.loaded.metadata()).is_ok_and(|layout| layout == *self.layout);
         if !is_as_read || !is_laid_out {
-            tracing::warn!(table = %base.loaded.ident(), "rows were deleted, the table changed or files were swept since: giving up");
+            tracing::warn!(table = %base.loaded.ident(), "{GIVEN_UP}");
             return Ok(None);
         }
         let manifests = self.manifests(base).await?;

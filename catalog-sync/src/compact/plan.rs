@@ -2,7 +2,8 @@
 //!
 //! Per partition, as Iceberg's bin-pack strategy: candidates are files that are too small or too large; they are packed in the
 //! order in which the table lists them, so that rows that came together stay together; and a group is worth its while if it
-//! has enough files, or enough bytes for a whole file. What a plan leaves is nothing to plan.
+//! has enough files, or enough bytes for a whole file, and becomes fewer; or if one of its files is to be cut. What a plan leaves
+//! is nothing to plan, unless every file is wanted.
 //!
 //! Pure. Called by [`super::compact`] and `catalog-sync plan`.
 
@@ -60,11 +61,13 @@ impl Sizes {
 
     fn is_worth_it(&self, files: &[FileFact]) -> bool {
         let bytes = bytes(files);
-        let enough = files.len() > 1 && (files.len() >= self.input_files_min || bytes > self.target);
-        !files.is_empty() && (self.all || enough || bytes > self.max)
+        let enough = files.len() >= self.input_files_min || bytes > self.target;
+        let fewer = self.outputs(bytes) < files.len() as u64;
+        !files.is_empty() && (self.all || enough && fewer || files.iter().any(|file| file.bytes > self.max))
     }
 
-    /// Files that so many bytes are divided into: none but the last below the target, and that one not much below.
+    /// Files of the same size that so many bytes are divided into: as near to the target as can be without many that are
+    /// too large.
     #[must_use]
     pub fn outputs(&self, bytes: u64) -> u64 {
         let (whole, rest) = (bytes / self.target, bytes % self.target);
@@ -228,7 +231,9 @@ mod tests {
 
     #[test]
     fn what_a_plan_leaves_is_nothing_to_plan() {
-        for (count, bytes) in [(5, 1), (40, 7), (9, 74), (200, 3), (1, 950), (30, 33)] {
+        let tables =
+            [(5, 1), (40, 7), (9, 74), (200, 3), (1, 950), (30, 33), (5, 23), (2, 70), (20, 7), (6, 37), (1, 181)];
+        for (count, bytes) in tables {
             for group in plan(&BTreeMap::from([(key(0), files(&vec![bytes; count]))]), &SIZES) {
                 let outputs = SIZES.outputs(group.bytes());
                 let after = vec![group.bytes() / outputs; outputs as usize];

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::live::{Inventory, Skipped};
 use super::plan::{FileGroup, Sizes};
+use super::write::GroupError;
 
 /// What a call led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -20,6 +21,8 @@ pub enum Verdict {
     Committed,
     /// Every group was given up: others were faster.
     Yielded,
+    /// Groups failed, and none is done.
+    Failed,
 }
 
 /// Files that go and files that come.
@@ -39,6 +42,19 @@ pub struct Rewritten {
     pub rows: u64,
 }
 
+/// A group that was not rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    /// Its partition, as in the path of its files.
+    pub partition: String,
+    /// Its files.
+    pub files: u64,
+    /// One of them.
+    pub first_file: String,
+    /// Why.
+    pub why: String,
+}
+
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -56,6 +72,8 @@ pub struct Report {
     pub done: Rewritten,
     /// Groups that were given up.
     pub yielded: u64,
+    /// Groups whose files are as they were, since they cannot be read or their rows cannot be written.
+    pub failed: Vec<Failed>,
     /// The snapshots that brought it.
     pub snapshot_ids: Vec<i64>,
 }
@@ -79,7 +97,19 @@ impl Report {
             planned,
             done: Rewritten::default(),
             yielded: 0,
+            failed: Vec::new(),
             snapshot_ids: Vec::new(),
+        }
+    }
+}
+
+impl Failed {
+    pub(super) fn new(group: &FileGroup, why: &GroupError) -> Self {
+        Self {
+            partition: group.key.to_string(),
+            files: group.files.len() as u64,
+            first_file: group.files.first().map(|file| file.location.clone()).unwrap_or_default(),
+            why: why.to_string(),
         }
     }
 }

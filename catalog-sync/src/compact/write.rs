@@ -4,27 +4,31 @@
 //!   read (async)  ── batches ──>  encode and compare (a thread)  ── files ──>  upload (async)
 //! ```
 //!
-//! In memory are the file that is being written, one that is being stored, and some batches of rows; files are as large as
-//! `write.target-file-size-bytes` says. Each file is decoded again before it is stored. What was stored belongs to no
+//! Files are read in their order, so that rows that came together stay together; small ones are opened ahead. In memory are at
+//! most a row group of a file that is read (or of some small files), the file that is being written, one that waits and one that is
+//! being stored, and some batches of rows; files are as large as `write.target-file-size-bytes` says. Each file is decoded again
+//! before it is stored. What was stored belongs to no
 //! snapshot yet. Called by [`super::compact`].
 
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
 use arrow_schema::ArrowError;
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::Runtime;
-use iceberg::arrow::ArrowReaderBuilder;
-use iceberg::scan::FileScanTask;
-use iceberg::spec::{DataFile, DataFileFormat};
+use iceberg::arrow::{ArrowReader, ArrowReaderBuilder};
+use iceberg::scan::{ArrowRecordBatchStream, FileScanTask};
+use iceberg::spec::{DataFile, DataFileFormat, NameMapping};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
-use schemas::partition::PartitionKey;
+use schemas::partition::{PartitionKey, day_of};
 use tokio::sync::mpsc;
 
-use super::plan::{FileGroup, Sizes};
+use super::plan::{FileFact, FileGroup, Sizes};
 use super::rows::{RowSum, RowSummer};
 use crate::datafile::EncodedFile;
 use crate::datafile::layout::TableLayout;
@@ -36,8 +40,8 @@ use crate::replace::Base;
 const BATCH_ROWS: usize = 8_192;
 /// Batches that wait between reading and writing.
 const BATCHES_WAITING: usize = 2;
-/// Small files that are opened at the same time.
-const READ_AT_ONCE: usize = 4;
+/// Files that are opened ahead, if they are small.
+const OPEN_AHEAD: u64 = 4;
 
 /// A group was not rewritten. Its files are as they were; what was stored belongs to nobody.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +59,13 @@ pub enum GroupError {
     /// A file cannot be stored.
     #[error(transparent)]
     Upload(#[from] UploadError),
+    /// Rows of another partition, by time or type, or without one.
+    #[error("rows of a file are not in the partition that the table's manifests have it in, see `catalog-sync verify`")]
+    NotInPartition,
     /// What was written is not what was read.
     #[error(
-        "{read} rows were read of {listed} in the table's manifests, and the {written} written are not the same: nothing is replaced"
+        "{read} rows were read, the manifests tell of {listed}, and {written} were written: they are not the same, see \
+         `catalog-sync verify`"
     )]
     NotTheSame {
         /// Rows by the manifests.
@@ -77,6 +85,8 @@ pub(super) struct Tools {
     pub(super) layout: Arc<TableLayout>,
     pub(super) settings: WriterSettings,
     pub(super) sizes: Sizes,
+    /// Ids of columns by name, for files that do not have them.
+    pub(super) name_mapping: Option<Arc<NameMapping>>,
 }
 
 /// Writes the rows of a group into new files.
@@ -109,7 +119,7 @@ async fn read(
     batches: mpsc::Sender<RecordBatch>,
 ) -> Result<(), GroupError> {
     let schema = base.loaded.metadata().current_schema();
-    let task = |file: &super::plan::FileFact| {
+    let task = |file: &FileFact| {
         FileScanTask::builder()
             .with_file_size_in_bytes(file.bytes)
             .with_start(0)
@@ -119,21 +129,50 @@ async fn read(
             .with_data_file_format(DataFileFormat::Parquet)
             .with_schema(Arc::clone(schema))
             .with_project_field_ids(tools.layout.columns().iter().map(|column| column.field_id).collect())
+            .with_name_mapping(tools.name_mapping.clone())
             .with_case_sensitive(true)
             .build()
     };
-    let tasks: Vec<_> = group.files.iter().map(|file| Ok(task(file))).collect();
     let reader = ArrowReaderBuilder::new(base.store.file_io(), Runtime::try_current()?)
-        .with_data_file_concurrency_limit(READ_AT_ONCE)
+        .with_data_file_concurrency_limit(1)
         .with_batch_size(BATCH_ROWS)
         .build();
-    let mut rows = reader.read(stream::iter(tasks).boxed())?.stream();
-    while let Some(batch) = rows.try_next().await? {
-        if batches.send(tools.layout.arrange(&batch)?).await.is_err() {
-            break;
+    let opened: Vec<_> = group.files.iter().map(|file| open(reader.clone(), task(file))).collect();
+    let largest = group.files.iter().map(|file| file.bytes).max().unwrap_or(0);
+    let ahead = (tools.sizes.target / largest.max(1)).clamp(1, OPEN_AHEAD);
+    let mut opened = stream::iter(opened).buffered(usize::try_from(ahead).unwrap_or(1));
+    while let Some((first, rest)) = opened.try_next().await? {
+        let mut rows = stream::iter(first.map(Ok)).chain(rest);
+        while let Some(batch) = rows.try_next().await? {
+            let batch = tools.layout.arrange(&batch)?;
+            if !is_in(&batch, &group.key) {
+                return Err(GroupError::NotInPartition);
+            }
+            if batches.send(batch).await.is_err() {
+                return Ok(());
+            }
         }
     }
     Ok(())
+}
+
+/// The first rows of a file, and the others.
+async fn open(
+    reader: ArrowReader,
+    task: FileScanTask,
+) -> iceberg::Result<(Option<RecordBatch>, ArrowRecordBatchStream)> {
+    let mut rows = reader.read(stream::iter([Ok(task)]).boxed())?.stream();
+    Ok((rows.try_next().await?, rows))
+}
+
+/// Whether all rows are of this partition.
+fn is_in(batch: &RecordBatch, key: &PartitionKey) -> bool {
+    let times =
+        batch.column_by_name("event_timestamp").and_then(|it| it.as_primitive_opt::<TimestampMicrosecondType>());
+    let types = batch.column_by_name("event_type").and_then(|it| it.as_string_opt::<i32>());
+    let (Some(times), Some(types)) = (times, types) else { return false };
+    let of_day = times.iter().all(|time| time.is_some_and(|time| day_of(time) == key.day));
+    of_day && types.iter().all(|text| text == Some(key.event_type.as_str()))
 }
 
 /// What was read and what was written.
@@ -227,5 +266,38 @@ impl Encoding {
             written.add(&batch?)?;
         }
         files.blocking_send(file).map_err(|_| GroupError::BrokenOff)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datafile::testing::{DAY, clicks, key};
+
+    #[test]
+    fn rows_of_another_day_or_type_or_without_one_are_noticed() {
+        let batch = clicks(10);
+        assert!(is_in(&batch, &key("click")));
+        assert!(!is_in(&batch, &key("scroll")));
+        assert!(!is_in(&batch, &PartitionKey { day: DAY + 1, ..key("click") }));
+        let without =
+            crate::datafile::testing::batch(10, |name, row| (name != "event_type" || row != 7).then(|| "click".into()));
+        assert!(!is_in(&without, &key("click")));
+    }
+
+    #[test]
+    fn as_many_rows_that_are_others_are_not_the_same() -> Result<(), GroupError> {
+        let sum = |batch: &RecordBatch| -> Result<RowSum, ArrowError> {
+            let mut summer = RowSummer::new(&batch.schema())?;
+            summer.add(batch)?;
+            Ok(summer.sum())
+        };
+        let (read, other) = (sum(&clicks(10))?, sum(&clicks(20).slice(10, 10))?);
+        Sums { read, written: read }.check(10)?;
+        for (written, listed) in [(other, 10), (read, 11), (sum(&clicks(9))?, 10)] {
+            let error = Sums { read, written }.check(listed);
+            assert!(matches!(error, Err(GroupError::NotTheSame { .. })), "{error:?}");
+        }
+        Ok(())
     }
 }

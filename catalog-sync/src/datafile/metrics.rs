@@ -39,7 +39,7 @@ pub enum MetricsError {
     },
 }
 
-/// The manifest entry of a file at `location`. It has no sort order: rows stand in order of arrival.
+/// The manifest entry of a file at `location`. It has no sort order: rows stand about in order of arrival.
 ///
 /// # Errors
 /// [`MetricsError`] if the footer does not fit the layout that the file was written with.

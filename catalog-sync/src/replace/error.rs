@@ -3,8 +3,8 @@
 use iceberg::spec::FormatVersion;
 use protocol::Halt;
 
+use super::facts::TARGET_SIZE_KEY;
 use crate::catalog::CatalogError;
-use crate::rewrite::plan::TARGET_SIZE_KEY;
 use crate::storage::StorageError;
 
 /// Tries before giving up; a conflict costs one, and so does a catalog that does not answer.
@@ -42,6 +42,14 @@ pub enum Error {
         read: String,
         /// What was found.
         written: String,
+    },
+    /// Files that are to go are not in the manifests once each.
+    #[error("of {wanted} files that were to be replaced the manifests list {found}: see `catalog-sync verify`")]
+    NotListed {
+        /// Files to be replaced.
+        wanted: u64,
+        /// Entries found.
+        found: u64,
     },
     /// Another table has the name now.
     #[error("the table was replaced by another one of its name")]

@@ -1,6 +1,7 @@
 //! A commit that puts files or manifests in the place of others: a snapshot of operation `replace`, with the same rows.
 //!
 //! ```text
+//!   facts   pure: what the manifest list tells
 //!   mod     the loop: load -> is it in already? -> stage, or what was staged for an earlier base -> POST once -> look again
 //!   stage   I/O: old manifests -> new manifests, without the files that go and with those that come
 //!   pack    pure: entries sorted and cut into manifests, in bounded memory
@@ -13,6 +14,7 @@
 //! say what takes the place of what.
 
 mod error;
+pub(crate) mod facts;
 mod pack;
 pub(crate) mod stage;
 
@@ -94,17 +96,18 @@ pub(crate) struct Commit {
     pub(crate) after: Counts,
 }
 
-/// Does the work on the table as it is when the commit arrives. Dropped in the middle, the outcome is unknown, and a second
-/// call settles it.
+/// Does the work on the table as it is when the commit arrives; `uuid` is the table's that the work is for, if it has begun
+/// already. Dropped in the middle, the outcome is unknown, and a second call settles it.
 ///
 /// # Errors
 /// [`Error`], or the work's own.
 pub(crate) async fn settle<W: Work>(
     client: &CatalogClient,
     ident: &TableIdent,
+    uuid: Option<String>,
     work: &mut W,
 ) -> Result<Settled, W::Error> {
-    let mut replace = Replace { client, ident, uuid: None, staged: None, sent: Vec::new() };
+    let mut replace = Replace { client, ident, uuid, staged: None, sent: Vec::new() };
     let (mut last, mut is_unknown) = (String::new(), false);
     for attempt in 1..=ATTEMPTS {
         match replace.attempt(work, is_unknown).await? {
@@ -155,7 +158,7 @@ enum Step {
 struct Replace<'a> {
     client: &'a CatalogClient,
     ident: &'a TableIdent,
-    /// Identity of the table that was seen first.
+    /// Identity of the table, as soon as one is known.
     uuid: Option<String>,
     /// Written for an earlier base, and perhaps good for the next.
     staged: Option<Staged>,
@@ -178,7 +181,11 @@ impl Replace<'_> {
         if let Some(settled) = self.landed(&loaded, is_unknown).await? {
             return Ok(Step::Done(settled));
         }
-        let base = base(self.client, loaded).await?;
+        let base = match base(self.client, loaded).await {
+            // What was sent may be in.
+            Err(Error::Iceberg(error)) if !self.sent.is_empty() => return Ok(Step::Unsettled(error.to_string())),
+            base => base?,
+        };
         let before = Counts::of(&base.list);
         let staged = match self.staged.take() {
             // Whoever committed on top has carried them on.
@@ -192,8 +199,12 @@ impl Replace<'_> {
                 None => return Ok(Step::Done(Settled { attempts: 0, before, commit: None })),
             },
         };
-        let (request, commit) = self.commit(&base, &staged, work).await?;
+        let made = self.commit(&base, &staged, work).await;
         self.staged = Some(staged);
+        let (request, commit) = match made {
+            Err(Error::Iceberg(error)) if !self.sent.is_empty() => return Ok(Step::Unsettled(error.to_string())),
+            made => made?,
+        };
         self.post(&base.loaded, &request, Settled { attempts: 0, before, commit: Some(commit) }).await
     }
 
@@ -206,10 +217,8 @@ impl Replace<'_> {
     ) -> Result<(CommitTableRequest, Commit), Error> {
         let plan = CommitPlan::carrying(&base.facts);
         // A manifest without a live file tells of files that an earlier snapshot removed, and that one has it.
-        let stays = |manifest: &&ManifestFile| {
-            !staged.replaced.contains(&manifest.manifest_path)
-                && (manifest.has_added_files() || manifest.has_existing_files())
-        };
+        let stays =
+            |manifest: &&ManifestFile| !staged.replaced.contains(&manifest.manifest_path) && stage::has_live(manifest);
         let kept = base.list.iter().filter(stays);
         let manifests: Vec<ManifestFile> = staged.created.iter().chain(kept).cloned().collect();
         let (created, replaced) = (staged.created.len(), staged.replaced.len());

@@ -6,7 +6,7 @@
 //!
 //! Pure. Called by [`super::stage`].
 
-use crate::rewrite::plan::Key;
+use super::facts::Key;
 
 /// Entries held at most, beside those of the manifest that is being read: some tens of megabytes.
 const HELD_MAX: usize = 4_000;

@@ -17,10 +17,10 @@ use iceberg::spec::{
 };
 use uuid::Uuid;
 
+use super::facts::{Key, Limits, ManifestFact, field_order};
 use super::pack::Packer;
 use super::{Base, Error};
 use crate::manifest::live_entries;
-use crate::rewrite::plan::{Key, Limits, ManifestFact, field_order};
 use crate::snapshot::{MANIFEST_FILES, new_snapshot_id, write_manifest};
 use crate::storage::Store;
 
@@ -67,9 +67,14 @@ impl Change {
     }
 }
 
-/// Locations of the manifests that delete rows of data files.
+/// Whether a manifest has entries of files that are there, or may have.
+pub(crate) fn has_live(manifest: &ManifestFile) -> bool {
+    manifest.has_added_files() || manifest.has_existing_files()
+}
+
+/// Locations of the manifests that delete rows of data files; one without a live entry deletes none.
 pub(crate) fn deletes(list: &[ManifestFile]) -> BTreeSet<String> {
-    let deletes = list.iter().filter(|manifest| manifest.content == ManifestContentType::Deletes);
+    let deletes = list.iter().filter(|manifest| manifest.content == ManifestContentType::Deletes && has_live(manifest));
     deletes.map(|manifest| manifest.manifest_path.clone()).collect()
 }
 
@@ -155,7 +160,10 @@ pub(crate) async fn stage(base: &Base, change: Change, limits: &Limits) -> Resul
     let from = list.iter().filter(|manifest| replaced.contains(&manifest.manifest_path));
     let kept = Tally::of(created.iter().skip(added));
     let (read, written) = (Tally::of(from), kept.and(&removed));
-    if read != written || removed.files != change.removed.len() as u64 {
+    if removed.files != change.removed.len() as u64 {
+        return Err(Error::NotListed { wanted: change.removed.len() as u64, found: removed.files });
+    }
+    if read != written {
         return Err(Error::Miscounted { read: read.to_string(), written: written.to_string() });
     }
     let deletes = (!change.removed.is_empty()).then(|| deletes(list));

@@ -4,15 +4,16 @@
 //! small ones are written anew, by partition, so that a manifest covers few days; delete manifests stay untouched.
 //! [`plan`] says which, purely; [`crate::replace`] writes and commits. Called by `catalog-sync rewrite-manifests`.
 
-pub mod plan;
+mod plan;
 
 use std::collections::BTreeMap;
 
 use iceberg::TableIdent;
 use serde::Serialize;
 
-use self::plan::{Group, Limits};
+use self::plan::Group;
 use crate::catalog::CatalogClient;
+use crate::replace::facts::Limits;
 use crate::replace::stage::{self, Change, Staged};
 use crate::replace::{self, Base, Settled, Work};
 pub use crate::replace::{Counts, Error};
@@ -57,7 +58,7 @@ pub struct Report {
 /// [`Error`].
 pub async fn rewrite_manifests(client: &CatalogClient, ident: &TableIdent, dry_run: bool) -> Result<Report, Error> {
     let mut rewrite = Rewrite { dry_run, planned: Vec::new() };
-    let settled = replace::settle(client, ident, &mut rewrite).await?;
+    let settled = replace::settle(client, ident, None, &mut rewrite).await?;
     let report = report(ident, &settled, &rewrite.planned);
     if report.verdict == Verdict::Committed {
         tracing::info!(table = %ident, ?report, "rewrote manifests");

@@ -7,115 +7,25 @@
 //!
 //! Pure: the manifest list comes in as facts, no manifest is read. Called by [`super::rewrite_manifests`].
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use iceberg::spec::{PartitionSpec, PrimitiveLiteral, Transform};
-
-use crate::snapshot::MANIFEST_FILES;
-
-/// Table property with the size that a manifest should have.
-pub const TARGET_SIZE_KEY: &str = "commit.manifest.target-size-bytes";
-
-/// What the specification's own writers take when the property is not set.
-const TARGET_SIZE_DEFAULT: u64 = 8 * 1024 * 1024;
-
-/// What one manifest may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Files.
-    pub files: u64,
-    /// Bytes, about.
-    pub bytes: u64,
-}
-
-impl Limits {
-    /// As the table's properties say.
-    ///
-    /// # Errors
-    /// The property's text, if it is no size.
-    pub fn of(properties: &HashMap<String, String>) -> Result<Self, String> {
-        let bytes = match properties.get(TARGET_SIZE_KEY) {
-            None => TARGET_SIZE_DEFAULT,
-            Some(text) => match text.trim().parse() {
-                Ok(0) | Err(_) => return Err(text.clone()),
-                Ok(bytes) => bytes,
-            },
-        };
-        Ok(Self { files: MANIFEST_FILES as u64, bytes })
-    }
-
-    /// Files of a manifest whose head and entries have these sizes; one at least.
-    #[must_use]
-    pub fn files_of(&self, head_bytes: u64, entry_bytes: u64) -> usize {
-        let fit = self.bytes.saturating_sub(head_bytes) / entry_bytes.max(1);
-        usize::try_from(fit.clamp(1, self.files)).unwrap_or(1)
-    }
-
-    fn is_full(&self, fact: &ManifestFact) -> bool {
-        let enough = |is: u64, may: u64| is >= may.saturating_sub(may / 4);
-        enough(fact.live, self.files) || enough(fact.bytes, self.bytes)
-    }
-
-    fn least(&self, files: u64, bytes: u64) -> u64 {
-        if files == 0 { 0 } else { files.div_ceil(self.files).max(bytes.div_ceil(self.bytes)) }
-    }
-}
-
-/// Partition values in the order that entries are sorted by: days before all else.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Key(pub Vec<Option<PrimitiveLiteral>>);
-
-impl Key {
-    /// Which comes first; values of one field are of one type, and so comparable.
-    #[must_use]
-    pub fn order(&self, other: &Self) -> Ordering {
-        self.0.partial_cmp(&other.0).unwrap_or(Ordering::Equal)
-    }
-}
-
-/// Places of a spec's fields in the order of a [`Key`]: fields of time first, since time is what most queries ask for.
-#[must_use]
-pub fn field_order(spec: &PartitionSpec) -> Vec<usize> {
-    let is_time = |of: Transform| matches!(of, Transform::Year | Transform::Month | Transform::Day | Transform::Hour);
-    let mut places: Vec<usize> = (0..spec.fields().len()).collect();
-    places.sort_by_key(|&place| spec.fields().get(place).is_none_or(|field| !is_time(field.transform)));
-    places
-}
-
-/// A manifest of data files, as the manifest list has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ManifestFact {
-    /// Its place in the list.
-    pub place: usize,
-    /// Its partition spec.
-    pub spec_id: i32,
-    /// Its size.
-    pub bytes: u64,
-    /// Entries that are added or carried over.
-    pub live: u64,
-    /// Entries that are deleted.
-    pub deleted: u64,
-    /// The lowest value of each partition field.
-    pub lowest: Key,
-}
+use crate::replace::facts::{Limits, ManifestFact};
 
 /// Manifests of one partition spec that are to be written anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
+pub(crate) struct Group {
     /// The spec.
-    pub spec_id: i32,
+    pub(crate) spec_id: i32,
     /// Their places in the list, in the order of the partitions that they begin with.
-    pub places: Vec<usize>,
+    pub(crate) places: Vec<usize>,
     /// Their live entries.
-    pub files: u64,
+    pub(crate) files: u64,
     /// Manifests afterwards, at most about.
-    pub after: u64,
+    pub(crate) after: u64,
 }
 
 /// What is to be rewritten; nothing if nothing is to be gained.
-#[must_use]
-pub fn plan(facts: &[ManifestFact], limits: &Limits) -> Vec<Group> {
+pub(crate) fn plan(facts: &[ManifestFact], limits: &Limits) -> Vec<Group> {
     let mut by_spec: BTreeMap<i32, Vec<&ManifestFact>> = BTreeMap::new();
     for fact in facts.iter().filter(|fact| fact.deleted > 0 || !limits.is_full(fact)) {
         by_spec.entry(fact.spec_id).or_default().push(fact);
@@ -136,7 +46,10 @@ fn group(spec_id: i32, mut facts: Vec<&ManifestFact>, limits: &Limits) -> Option
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use iceberg::spec::PrimitiveLiteral;
+
     use super::*;
+    use crate::replace::facts::Key;
 
     const LIMITS: Limits = Limits { files: 100, bytes: 10_000 };
 
@@ -195,18 +108,5 @@ mod tests {
             }
             assert!(plan(&after, &LIMITS).is_empty(), "{manifests} of {live}");
         }
-    }
-
-    #[test]
-    fn the_bound_in_bytes_is_the_tables_property() {
-        let of = |text: &str| Limits::of(&HashMap::from([(TARGET_SIZE_KEY.to_owned(), text.to_owned())]));
-        assert_eq!(Limits::of(&HashMap::new()).unwrap(), Limits { files: 1_000, bytes: 8_388_608 });
-        assert_eq!(of(" 65536 ").unwrap().bytes, 65_536);
-        for text in ["", "0", "-1", "8 MB"] {
-            assert_eq!(of(text), Err(text.to_owned()));
-        }
-        let limits = Limits { files: 1_000, bytes: 65_536 };
-        assert_eq!(limits.files_of(5_536, 1_000), 60);
-        assert_eq!((limits.files_of(0, 1), limits.files_of(70_000, 1_000)), (1_000, 1));
     }
 }

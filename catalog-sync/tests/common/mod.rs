@@ -27,7 +27,10 @@ use catalog_sync::rewrite::{Report, rewrite_manifests};
 use catalog_sync::storage::Store;
 use catalog_sync::verify::{VerifyOptions, verify};
 use iceberg::TableIdent;
-use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestFile, Struct, Type};
+use iceberg::spec::{
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestFile, ManifestListWriter,
+    ManifestWriterBuilder, Struct, Type,
+};
 use parquet::arrow::ArrowWriter;
 use protocol::{BatchRange, Landed, Offset, OffsetRange, Proposal, Ranges, TopicRanges};
 use serde_json::json;
@@ -157,6 +160,50 @@ impl World {
         rewrite_manifests(&self.client, &self.ident, false).await.unwrap()
     }
 
+    /// A snapshot of a foreign engine that deletes rows of a partition: what its delete file holds is for readers only.
+    pub async fn delete_rows(&self, event_type: &str) {
+        let loaded = self.load().await;
+        let (metadata, store) = (loaded.metadata(), self.store(&loaded));
+        let layout = TableLayout::new(metadata).unwrap();
+        let attempt = uuid::Uuid::new_v4();
+        let file = DataFileBuilder::default()
+            .content(DataContentType::PositionDeletes)
+            .file_path(format!("{}/data/{attempt}-deletes.parquet", metadata.location()))
+            .file_format(DataFileFormat::Parquet)
+            .partition(layout.partition_value(&key(event_type)))
+            .partition_spec_id(layout.spec_id())
+            .record_count(1)
+            .file_size_in_bytes(FILE_BYTES as u64)
+            .build()
+            .unwrap();
+        store.put_new(file.file_path(), Bytes::from(vec![0; FILE_BYTES])).await.unwrap();
+        let snapshot_id = i64::from(rand::random::<u32>()) + 1;
+        let location = |name: &str| format!("{}/metadata/{attempt}-{name}.avro", metadata.location());
+        let output = store.file_io().new_output(location("m0")).unwrap();
+        let (schema, spec) =
+            (Arc::clone(metadata.current_schema()), metadata.default_partition_spec().as_ref().clone());
+        let mut writer = ManifestWriterBuilder::new(output, Some(snapshot_id), schema, spec).build_v2_deletes();
+        writer.add_file(file, -1).unwrap();
+        let mut manifests = self.manifests().await;
+        manifests.push(writer.write_manifest_file().await.unwrap());
+        let base = metadata.current_snapshot_id();
+        let sequence_number = metadata.last_sequence_number() + 1;
+        let output = store.file_io().new_output(location("list")).unwrap().writer().await.unwrap();
+        let mut list = ManifestListWriter::v2(output, snapshot_id, base, sequence_number);
+        list.add_manifests(manifests.into_iter()).unwrap();
+        list.close().await.unwrap();
+        let update = json!({"requirements": [], "updates": [
+            {"action": "add-snapshot", "snapshot": {
+                "snapshot-id": snapshot_id, "parent-snapshot-id": base, "sequence-number": sequence_number,
+                "timestamp-ms": metadata.last_updated_ms() + 1, "manifest-list": location("list"),
+                "summary": {"operation": "delete"}, "schema-id": metadata.current_schema_id(),
+            }},
+            {"action": "set-snapshot-ref", "ref-name": "main", "type": "branch", "snapshot-id": snapshot_id},
+        ]});
+        let outcome = self.client.commit_once(&self.ident, &update).await;
+        assert_eq!(outcome, protocol::Outcome::Committed);
+    }
+
     pub async fn compact(&self, options: &Options) -> Compacted {
         compact(&self.client, &self.ident, options).await.unwrap()
     }
@@ -198,6 +245,10 @@ pub enum Trouble {
     Rewritten,
     /// Somebody else compacts first.
     Compacted,
+    /// Somebody else deletes rows first.
+    Deleted,
+    /// It is applied, and somebody else deletes rows then.
+    DeletedAfter,
     /// It is applied, and the answer is lost.
     AnswerLost,
     /// It is applied, somebody else commits on top, and the answer is lost.
@@ -239,7 +290,8 @@ impl Between {
             Trouble::RowsFirst => world.commit_rows(&["click"], 10).await,
             Trouble::Rewritten => drop(world.rewrite().await),
             Trouble::Compacted => drop(world.compact(&Options::default()).await),
-            Trouble::AnswerLost | Trouble::AnswerLostAndOvertaken => {}
+            Trouble::Deleted => world.delete_rows("click").await,
+            Trouble::AnswerLost | Trouble::AnswerLostAndOvertaken | Trouble::DeletedAfter => {}
         }
     }
 }
@@ -251,7 +303,7 @@ async fn pass(State(between): State<Arc<Between>>, request: Request) -> Response
     let left = |n: u32| n.checked_sub(1);
     let troubled =
         parts.method == "POST" && between.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok();
-    let is_overtaken = ![Trouble::AnswerLost, Trouble::AnswerLostAndOvertaken].contains(&between.trouble);
+    let is_lost = [Trouble::AnswerLost, Trouble::AnswerLostAndOvertaken].contains(&between.trouble);
     if troubled {
         // Not every one of these can be sent to another thread.
         tokio::task::block_in_place(|| Handle::current().block_on(between.come_first()));
@@ -260,11 +312,13 @@ async fn pass(State(between): State<Arc<Between>>, request: Request) -> Response
     let request = reqwest::Client::new().request(parts.method, url).header("content-type", "application/json");
     let answer = request.body(body).send().await.unwrap();
     let (status, text) = (answer.status(), answer.bytes().await.unwrap());
-    if troubled && between.trouble == Trouble::AnswerLostAndOvertaken {
-        between.world.commit(&[20_009]).await;
+    match between.trouble {
+        Trouble::AnswerLostAndOvertaken if troubled => between.world.commit(&[20_009]).await,
+        Trouble::DeletedAfter if troubled => between.world.delete_rows("click").await,
+        _ => {}
     }
     between.seen.lock().unwrap().push(status.as_u16());
-    let lost = troubled && !is_overtaken;
+    let lost = troubled && is_lost;
     let status = if lost { 504 } else { status.as_u16() };
     Response::builder().status(status).body(Body::from(if lost { Bytes::new() } else { text })).unwrap()
 }
