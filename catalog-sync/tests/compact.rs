@@ -218,6 +218,20 @@ async fn a_file_that_does_not_hold_what_its_manifest_says_is_not_replaced() {
     assert_eq!(report.done.files_before, 5);
 }
 
+#[tokio::test]
+async fn a_file_that_is_gone_stops_only_its_partition() {
+    let world = small_files(5).await;
+    let gone = files(&world).await.into_iter().find(|location| location.contains("event_type=click")).unwrap();
+    world.store(&world.load().await).delete(&gone).await.unwrap();
+    let before = files(&world).await;
+    let report = world.compact(&Options { partial_progress: false, ..Options::default() }).await;
+    assert_eq!((report.verdict, report.done.groups, report.failed.len()), (Verdict::Committed, 1, 1));
+    assert!(report.failed[0].partition.ends_with("event_type=click"), "{report:?}");
+    assert!(report.failed[0].why.contains(&gone), "{report:?}");
+    let stays = before.iter().filter(|location| location.contains("event_type=click"));
+    assert!(files(&world).await.is_superset(&stays.cloned().collect()), "a file of the partition was replaced");
+}
+
 fn miscounted(file: &DataFile, location: String) -> DataFile {
     DataFileBuilder::default()
         .content(file.content_type())
