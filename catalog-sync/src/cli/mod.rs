@@ -115,7 +115,7 @@ pub enum CliError {
     Overrule(#[from] crate::overrule::Error),
     /// Data files were not rewritten, or only in part.
     #[error(transparent)]
-    Compact(#[from] crate::compact::Error),
+    Compact(crate::compact::Error),
     /// Manifests were not rewritten.
     #[error(transparent)]
     Rewrite(#[from] crate::rewrite::Error),
@@ -133,6 +133,15 @@ pub enum CliError {
     /// The result cannot be printed, or a signal cannot be waited for.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+impl From<crate::compact::Error> for CliError {
+    fn from(error: crate::compact::Error) -> Self {
+        match error {
+            crate::compact::Error::Options(text) => Self::Usage(text),
+            error => Self::Compact(error),
+        }
+    }
 }
 
 impl CliError {

@@ -196,9 +196,7 @@ impl Sums {
 struct Encoding {
     tools: Arc<Tools>,
     key: PartitionKey,
-    /// Bytes at which a file ends.
-    file_bytes: u64,
-    /// Rows of it, about.
+    /// Rows at which a file ends: what a file has in bytes is known when it is finished, and not before.
     file_rows: u64,
     open: Option<(ArrowWriter<Vec<u8>>, u64)>,
 }
@@ -206,8 +204,8 @@ struct Encoding {
 impl Encoding {
     fn new(tools: Arc<Tools>, group: &FileGroup) -> Self {
         let outputs = tools.sizes.outputs(group.bytes());
-        let (file_bytes, file_rows) = (group.bytes().div_ceil(outputs), group.rows().div_ceil(outputs));
-        Self { tools, key: group.key.clone(), file_bytes, file_rows, open: None }
+        let file_rows = group.rows().div_ceil(outputs);
+        Self { tools, key: group.key.clone(), file_rows, open: None }
     }
 
     /// Encodes until there is no more, or nobody takes the files any more.
@@ -232,7 +230,7 @@ impl Encoding {
         Ok(Sums { read: read.sum(), written: written.sum() })
     }
 
-    /// Adds rows; a file that is large enough is finished.
+    /// Adds rows; a file that has enough is finished.
     fn push(&mut self, batch: &RecordBatch) -> Result<Option<EncodedFile>, ParquetError> {
         let (mut writer, rows) = match self.open.take() {
             Some(open) => open,
@@ -240,7 +238,7 @@ impl Encoding {
         };
         writer.write(batch)?;
         let rows = rows + batch.num_rows() as u64;
-        if (writer.bytes_written() + writer.in_progress_size()) as u64 >= self.file_bytes {
+        if rows >= self.file_rows {
             return EncodedFile::finish(writer, self.key.clone(), rows).map(Some);
         }
         self.open = Some((writer, rows));
