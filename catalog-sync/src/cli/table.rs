@@ -8,7 +8,7 @@ use iceberg::spec::{Snapshot, TableMetadata};
 use protocol::lineage::POSITION_KEY;
 use serde::Serialize;
 
-use super::{CliError, TableArgs, columns, print, print_json};
+use super::{CliError, TableArgs, columns, tell};
 use crate::catalog::LoadedTable;
 
 #[derive(Debug, Serialize)]
@@ -66,12 +66,7 @@ struct CurrentSnapshot {
 pub(super) async fn show(args: TableArgs) -> Result<ExitCode, CliError> {
     let as_json = args.json;
     let described = describe(&args.load().await?);
-    if as_json {
-        print_json(&described)?;
-    } else {
-        print(&text(&described))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    tell(as_json, &described, text)
 }
 
 fn describe(loaded: &LoadedTable) -> Description {

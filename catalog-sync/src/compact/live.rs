@@ -8,18 +8,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
 use iceberg::spec::{DataFileFormat, ManifestContentType, ManifestEntry, ManifestFile, Struct};
 use schemas::partition::PartitionKey;
 use serde::Serialize;
 
 use super::plan::FileFact;
 use crate::datafile::layout::TableLayout;
-use crate::manifest::live_entries;
+use crate::manifest::live_entries_of;
 use crate::replace::{Base, stage};
-
-/// Manifests that are read at once.
-const AT_ONCE: usize = 8;
 
 /// Data files that are not touched, and why.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -79,20 +76,16 @@ pub(super) async fn inventory(base: &Base, layout: &TableLayout) -> iceberg::Res
         base.list.iter().partition(|manifest| manifest.content == ManifestContentType::Data);
     let has_spec = |manifest: &ManifestFile| manifest.partition_spec_id == layout.spec_id();
     let mut known = Deletes::default();
-    let reads: Vec<_> = deletes.iter().map(|manifest| live_entries(manifest, &file_io)).collect();
-    let mut read = stream::iter(reads).buffered(AT_ONCE);
-    let mut listed = deletes.into_iter();
-    while let (Some(entries), Some(manifest)) = (read.try_next().await?, listed.next()) {
+    let mut read = live_entries_of(&deletes, &file_io);
+    while let Some((manifest, entries)) = read.try_next().await? {
         entries.iter().for_each(|entry| known.add(entry, has_spec(manifest)));
     }
     let facts = stage::facts(base.loaded.metadata(), &base.list);
     let plain: HashSet<&str> =
         facts.iter().filter_map(|fact| base.list.get(fact.place)).map(|it| it.manifest_path.as_str()).collect();
     let mut inventory = Inventory::default();
-    let reads: Vec<_> = data.iter().map(|manifest| live_entries(manifest, &file_io)).collect();
-    let mut read = stream::iter(reads).buffered(AT_ONCE);
-    let mut listed = data.into_iter();
-    while let (Some(entries), Some(manifest)) = (read.try_next().await?, listed.next()) {
+    let mut read = live_entries_of(&data, &file_io);
+    while let Some((manifest, entries)) = read.try_next().await? {
         if !plain.contains(manifest.manifest_path.as_str()) {
             inventory.skipped.of_odd_manifest += entries.len() as u64;
             continue;

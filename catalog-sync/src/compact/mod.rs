@@ -20,7 +20,7 @@ mod report;
 mod rows;
 mod write;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use iceberg::TableIdent;
@@ -98,8 +98,7 @@ async fn look(
     ident: &TableIdent,
     options: &Options,
 ) -> Result<(Base, Arc<Tools>, Inventory), Error> {
-    let loaded = client.load_table(ident).await.map_err(replace::Error::from)?;
-    let base = replace::base(client, loaded).await?;
+    let base = replace::load(client, ident).await?;
     let tools = Arc::new(tools(&base.loaded, options)?);
     let inventory = live::inventory(&base, &tools.layout).await.map_err(replace::Error::from)?;
     Ok((base, tools, inventory))
@@ -123,7 +122,8 @@ pub async fn compact(client: &CatalogClient, ident: &TableIdent, options: &Optio
     let mut left = groups.chunks(per_commit);
     while let Some(groups) = left.next() {
         let is_first = report.snapshot_ids.is_empty() && report.yielded == 0;
-        if !is_first && !is_as_read(client, &base).await? {
+        // Asked before more is written, so that nothing is written in vain.
+        if !is_first && !replace::load(client, ident).await?.is_as_read(&base) {
             tracing::warn!(table = %ident, "{GIVEN_UP}");
             report.yielded += left.by_ref().chain([groups]).map(|groups| groups.len() as u64).sum::<u64>();
             break;
@@ -136,15 +136,6 @@ pub async fn compact(client: &CatalogClient, ident: &TableIdent, options: &Optio
         (true, false) => Verdict::Failed,
     };
     Ok(report)
-}
-
-/// Whether what was read of a base still holds: nobody has deleted rows, and no orphan sweep has run. It is asked before more
-/// is written, so that nothing is written in vain.
-async fn is_as_read(client: &CatalogClient, base: &Base) -> Result<bool, Error> {
-    let loaded = client.load_table(base.loaded.ident()).await.map_err(replace::Error::from)?;
-    let now = replace::base(client, loaded).await?;
-    let is_same = now.facts.uuid == base.facts.uuid && now.facts.sweep_epoch == base.facts.sweep_epoch;
-    Ok(is_same && stage::deletes(&now.list) == stage::deletes(&base.list))
 }
 
 fn tools(loaded: &LoadedTable, options: &Options) -> Result<Tools, Error> {
@@ -191,9 +182,8 @@ async fn commit(
     if written.is_empty() {
         return Ok(());
     }
-    let (layout, wanted) = (Arc::clone(&tools.layout), written.len());
-    let (sweep_epoch, deletes) = (base.facts.sweep_epoch.clone(), stage::deletes(&base.list));
-    let mut compaction = Compaction { layout, sweep_epoch, deletes, written, summary: BTreeMap::new() };
+    let wanted = written.len();
+    let mut compaction = Compaction { layout: &tools.layout, read_on: base, written };
     let settled = replace::settle(client, ident, Some(base.facts.uuid.clone()), &mut compaction).await?;
     let landed = if settled.commit.is_some() { compaction.written.len() } else { 0 };
     report.yielded += (wanted - landed) as u64;
@@ -225,21 +215,18 @@ impl Written<'_> {
 
 /// Groups that are written and wait to be committed.
 struct Compaction<'a> {
-    layout: Arc<TableLayout>,
-    /// As they were when the first file was begun.
-    sweep_epoch: String,
-    deletes: BTreeSet<String>,
+    layout: &'a TableLayout,
+    /// The base that the files were read on.
+    read_on: &'a Base,
     written: Vec<Written<'a>>,
-    summary: BTreeMap<String, String>,
 }
 
 impl Work for Compaction<'_> {
     type Error = Error;
 
     async fn stage(&mut self, base: &Base) -> Result<Option<Staged>, Error> {
-        let is_as_read = base.facts.sweep_epoch == self.sweep_epoch && stage::deletes(&base.list) == self.deletes;
         let is_laid_out = TableLayout::new(base.loaded.metadata()).is_ok_and(|layout| layout == *self.layout);
-        if !is_as_read || !is_laid_out {
+        if !base.is_as_read(self.read_on) || !is_laid_out {
             tracing::warn!(table = %base.loaded.ident(), "{GIVEN_UP}");
             return Ok(None);
         }
@@ -247,9 +234,6 @@ impl Work for Compaction<'_> {
         if self.written.is_empty() {
             return Ok(None);
         }
-        let mut counts = Rewritten::default();
-        self.written.iter().for_each(|written| written.count(&mut counts));
-        self.summary = counts.summary();
         let change = Change {
             manifests,
             added: self.written.iter().flat_map(|written| &written.files).cloned().collect(),
@@ -259,8 +243,10 @@ impl Work for Compaction<'_> {
         Ok(Some(stage::stage(base, change, &limits).await?))
     }
 
-    fn summary(&self, _staged: &Staged, _kept: usize) -> BTreeMap<String, String> {
-        self.summary.clone()
+    fn summary(&self, _staged: &Staged) -> BTreeMap<String, String> {
+        let mut counts = Rewritten::default();
+        self.written.iter().for_each(|written| written.count(&mut counts));
+        counts.summary()
     }
 }
 
@@ -280,7 +266,7 @@ impl Compaction<'_> {
             places.extend(files.filter_map(|file| place_of.get(&*file.manifest)));
         } else {
             // Somebody has rewritten manifests, or files.
-            let inventory = live::inventory(base, &self.layout).await.map_err(replace::Error::from)?;
+            let inventory = live::inventory(base, self.layout).await.map_err(replace::Error::from)?;
             let live: HashMap<&str, &str> =
                 inventory.files.values().flatten().map(|file| (file.location.as_str(), &*file.manifest)).collect();
             self.written.retain(|written| locations(written).all(|location| live.contains_key(location)));

@@ -61,6 +61,16 @@ pub(crate) struct Base {
     pub(crate) list: Vec<ManifestFile>,
 }
 
+impl Base {
+    /// Whether files that were read on another base may be replaced on this one, if they are there: it is the same table,
+    /// nobody has deleted rows, and no orphan sweep has run.
+    pub(crate) fn is_as_read(&self, on: &Self) -> bool {
+        let (now, then) = (&self.facts, &on.facts);
+        let is_same = (&now.uuid, &now.sweep_epoch) == (&then.uuid, &then.sweep_epoch);
+        is_same && stage::deletes(&self.list) == stage::deletes(&on.list)
+    }
+}
+
 /// What is replaced by what.
 pub(crate) trait Work: Send {
     /// Why it cannot be said or written.
@@ -69,8 +79,8 @@ pub(crate) trait Work: Send {
     /// Says it for this base and writes the new manifests; none if there is nothing to do.
     fn stage(&mut self, base: &Base) -> impl Future<Output = Result<Option<Staged>, Self::Error>> + Send;
 
-    /// What the snapshot's summary says of it; `kept` manifests stay as they are.
-    fn summary(&self, staged: &Staged, kept: usize) -> BTreeMap<String, String>;
+    /// What the snapshot's summary says of it.
+    fn summary(&self, staged: &Staged) -> BTreeMap<String, String>;
 }
 
 /// What a call led to.
@@ -131,7 +141,11 @@ pub(crate) async fn settle<W: Work>(
 ///
 /// # Errors
 /// [`Error`]: it cannot be loaded, or has a form or a position that nothing may be committed on.
-pub(crate) async fn base(client: &CatalogClient, loaded: LoadedTable) -> Result<Base, Error> {
+pub(crate) async fn load(client: &CatalogClient, ident: &TableIdent) -> Result<Base, Error> {
+    base(client, client.load_table(ident).await?).await
+}
+
+async fn base(client: &CatalogClient, loaded: LoadedTable) -> Result<Base, Error> {
     let metadata = loaded.metadata();
     if metadata.format_version() != FormatVersion::V2 {
         return Err(Error::Format(metadata.format_version()));
@@ -224,7 +238,7 @@ impl Replace<'_> {
         let (created, replaced) = (staged.created.len(), staged.replaced.len());
         let kept = manifests.len() - created;
         let mut summary = BTreeMap::from(identity());
-        summary.extend(work.summary(staged, kept));
+        summary.extend(work.summary(staged));
         for (key, count) in [("created", created), ("replaced", replaced), ("kept", kept)] {
             summary.insert(format!("manifests-{key}"), count.to_string());
         }

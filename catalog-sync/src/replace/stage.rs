@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::TryStreamExt;
 use iceberg::spec::{
     DataFile, Datum, FormatVersion, Literal, ManifestContentType, ManifestEntry, ManifestFile, ManifestStatus,
     ManifestWriterBuilder, PartitionSpecRef, PrimitiveType, Struct, StructType, TableMetadata, Type,
@@ -20,12 +20,10 @@ use uuid::Uuid;
 use super::facts::{Key, Limits, ManifestFact, field_order};
 use super::pack::Packer;
 use super::{Base, Error};
-use crate::manifest::live_entries;
+use crate::manifest::live_entries_of;
 use crate::snapshot::{MANIFEST_FILES, new_snapshot_id, write_manifest};
 use crate::storage::Store;
 
-/// Manifests that are read at once.
-const AT_ONCE: usize = 8;
 /// Entries that are measured, to tell how many a manifest may hold.
 const SAMPLE: usize = 100;
 /// Bytes of an entry beside its file: status, snapshot, sequence numbers.
@@ -192,9 +190,8 @@ impl Writing<'_> {
         let (mut packer, mut gone, mut tally) = (Packer::new(), Vec::new(), Tally::default());
         let mut entries = None;
         let file_io = self.store.file_io();
-        let reads: Vec<_> = manifests.iter().map(|manifest| live_entries(manifest, &file_io)).collect();
-        let mut read = stream::iter(reads).buffered(AT_ONCE);
-        while let Some(live) = read.try_next().await? {
+        let mut read = live_entries_of(manifests, &file_io);
+        while let Some((_, live)) = read.try_next().await? {
             for entry in live {
                 let entry = Arc::unwrap_or_clone(entry);
                 if removed.contains(entry.file_path()) {

@@ -85,7 +85,7 @@ impl Work for Rewrite {
         Ok(Some(stage::stage(base, Change::manifests(manifests), &limits).await?))
     }
 
-    fn summary(&self, staged: &Staged, _kept: usize) -> BTreeMap<String, String> {
+    fn summary(&self, staged: &Staged) -> BTreeMap<String, String> {
         BTreeMap::from([("entries-processed".to_owned(), staged.files.to_string())])
     }
 }
