@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use catalog_sync::catalog::{CatalogClient, CatalogConfig, LoadedTable, StorageConfig};
+use catalog_sync::catalog::{CatalogClient, CatalogConfig, LoadedTable};
 use catalog_sync::commit::{Committer, Staged};
 use catalog_sync::create::load_or_create;
 use catalog_sync::embedded::{EmbeddedCatalog, EmbeddedOptions};
@@ -32,13 +32,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = EmbeddedOptions {
-            dir: dir.path().to_owned(),
-            warehouse: None,
-            storage: StorageConfig::default(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-        };
-        let catalog = EmbeddedCatalog::start(options).await.unwrap();
+        let catalog = EmbeddedCatalog::start(EmbeddedOptions::below(dir.path())).await.unwrap();
         let client = CatalogClient::connect(CatalogConfig::new(catalog.uri())).await.unwrap();
         Self { client, ident: TableIdent::from_strs(["analytics", "clicks"]).unwrap(), catalog, _dir: dir }
     }

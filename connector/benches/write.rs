@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use catalog_sync::catalog::{CatalogClient, CatalogConfig, LoadedTable, StorageConfig};
+use catalog_sync::catalog::{CatalogClient, CatalogConfig, LoadedTable};
 use catalog_sync::commit::{Committer, Staged};
 use catalog_sync::create::load_or_create;
 use catalog_sync::datafile::EncodedFile;
@@ -91,14 +91,8 @@ impl Lake {
     fn new() -> Self {
         let runtime = Runtime::new().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let options = EmbeddedOptions {
-            dir: dir.path().to_owned(),
-            warehouse: None,
-            storage: StorageConfig::default(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-        };
         let (client, table, catalog) = runtime.block_on(async {
-            let catalog = EmbeddedCatalog::start(options).await.unwrap();
+            let catalog = EmbeddedCatalog::start(EmbeddedOptions::below(dir.path())).await.unwrap();
             let client = CatalogClient::connect(CatalogConfig::new(catalog.uri())).await.unwrap();
             let ident = TableIdent::from_strs(["analytics", "clicks"]).unwrap();
             let table = load_or_create(&client, &ident, &BTreeMap::new()).await.unwrap();

@@ -55,6 +55,15 @@ pub struct EmbeddedOptions {
     pub listen: SocketAddr,
 }
 
+impl EmbeddedOptions {
+    /// Everything below this folder, on any free port of this machine.
+    #[must_use]
+    pub fn below(dir: impl Into<PathBuf>) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { dir: dir.into(), warehouse: None, storage: StorageConfig::default(), listen }
+    }
+}
+
 /// A running catalog. Dropping it ends the server at once; [`Self::stop`] lets requests finish first.
 #[derive(Debug)]
 pub struct EmbeddedCatalog {

@@ -12,7 +12,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use catalog_sync::catalog::{CatalogClient, CatalogConfig, LoadedTable, StorageConfig};
+use catalog_sync::catalog::{CatalogClient, CatalogConfig, LoadedTable};
 use catalog_sync::commit::{Committer, Staged};
 use catalog_sync::compact::options::Options;
 use catalog_sync::compact::{Report as Compacted, compact};
@@ -51,13 +51,7 @@ pub struct World {
 impl World {
     pub async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = EmbeddedOptions {
-            dir: dir.path().to_owned(),
-            warehouse: None,
-            storage: StorageConfig::default(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-        };
-        let catalog = EmbeddedCatalog::start(options).await.unwrap();
+        let catalog = EmbeddedCatalog::start(EmbeddedOptions::below(dir.path())).await.unwrap();
         let client = CatalogClient::connect(CatalogConfig::new(catalog.uri())).await.unwrap();
         let ident = TableIdent::from_strs(["analytics", "clicks"]).unwrap();
         load_or_create(&client, &ident, &BTreeMap::new()).await.unwrap();

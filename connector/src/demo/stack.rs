@@ -9,7 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog_sync::catalog::StorageConfig;
 use catalog_sync::embedded::{EmbeddedCatalog, EmbeddedOptions};
 use catalog_sync::query::TABLE;
 use serde_json::{Value, json};
@@ -55,12 +54,7 @@ impl Stack {
         let http = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).no_proxy().build();
         let http = http.map_err(|source| DemoError::Http { what: "make a client".to_owned(), source })?;
         let broker = Broker::start(&[EVENTS, REJECTS])?;
-        let options = EmbeddedOptions {
-            dir: dir.to_owned(),
-            warehouse: None,
-            storage: StorageConfig::default(),
-            listen: addresses.catalog,
-        };
+        let options = EmbeddedOptions { listen: addresses.catalog, ..EmbeddedOptions::below(dir) };
         let catalog = EmbeddedCatalog::start(options).await.map_err(|error| DemoError::Catalog(error.to_string()))?;
         let lake = Lake::connect(&catalog.uri()).await?;
         let worker = WorkerConfig {

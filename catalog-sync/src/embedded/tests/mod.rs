@@ -11,7 +11,6 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use super::{EmbeddedCatalog, EmbeddedOptions};
-use crate::catalog::StorageConfig;
 
 struct Server {
     catalog: EmbeddedCatalog,
@@ -20,13 +19,7 @@ struct Server {
 
 impl Server {
     async fn start(dir: &Path) -> Self {
-        let options = EmbeddedOptions {
-            dir: dir.to_owned(),
-            warehouse: None,
-            storage: StorageConfig::default(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-        };
-        Self { catalog: EmbeddedCatalog::start(options).await.unwrap(), client: Client::new() }
+        Self { catalog: EmbeddedCatalog::start(EmbeddedOptions::below(dir)).await.unwrap(), client: Client::new() }
     }
 
     /// With a namespace `ns` and a table `t` in it.
