@@ -9,19 +9,12 @@
 //! `truncated` restarts the broker that the other tests need: it must stay the last one by name, since tests run one at a
 //! time and in that order.
 
-#[path = "halts/gaps.rs"]
 mod gaps;
-#[path = "halts/positions.rs"]
 mod positions;
-#[path = "halts/rollbacks.rs"]
 mod rollbacks;
-#[path = "halts/schemas.rs"]
 mod schemas;
-#[path = "halts/tables.rs"]
 mod tables;
-#[path = "halts/topics.rs"]
 mod topics;
-#[path = "halts/truncated.rs"]
 mod truncated;
 
 use anyhow::{Result, ensure};

@@ -15,7 +15,7 @@ use it::worker::Worker;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::First;
+use super::First;
 
 /// Records of each topic.
 const EVENTS: u64 = 6;
