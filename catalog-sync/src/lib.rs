@@ -11,6 +11,9 @@
 //!   replace/   a commit that puts files or manifests in the place of others, as often as it takes
 //!   rewrite/   many manifests become few
 //!   compact/   many small files become few
+//!   reach/     what a table's references reach
+//!   expire/    snapshots and tags that are no longer wanted
+//!   sweep/     files that nobody needs
 //!   embedded/  an Iceberg REST catalog in the process
 //!   verify/    proves a table complete
 //!   cli/       the commands
@@ -25,13 +28,16 @@ pub mod compact;
 pub mod create;
 pub mod datafile;
 pub mod embedded;
+pub mod expire;
 pub mod manifest;
 pub mod overrule;
 pub mod print;
 pub mod query;
+pub mod reach;
 mod replace;
 pub mod rewrite;
 pub mod secret;
 mod snapshot;
 pub mod storage;
+pub mod sweep;
 pub mod verify;

@@ -66,18 +66,21 @@ pub(crate) async fn append(
     summary.insert(POSITION_KEY.to_owned(), position.clone());
     let contents = Contents { files, parent: plan.base(), sequence_number: plan.sequence_number(), summary };
     let new = write(loaded.metadata(), store, contents).await?;
-    Ok((request(loaded, plan, position, new.snapshot), new.snapshot_id))
+    let properties = HashMap::from([(POSITION_KEY.to_owned(), position)]);
+    Ok((request(loaded, plan, properties, new.snapshot), new.snapshot_id))
 }
 
 /// Writes the manifest list of a snapshot that consists of these manifests and has the files of its base, and makes the
-/// commit that adds it. Position and requirements are as with [`append`]; totals are the base's.
+/// commit that adds it. Position and requirements are as with [`append`]; totals are the base's. `says` is what summary and
+/// table properties say in addition.
 pub(crate) async fn replace(
     loaded: &LoadedTable,
     store: &Store,
     plan: &CommitPlan,
     (snapshot_id, manifests): (i64, Vec<ManifestFile>),
-    mut summary: BTreeMap<String, String>,
+    says: (BTreeMap<String, String>, HashMap<String, String>),
 ) -> iceberg::Result<CommitTableRequest> {
+    let (mut summary, mut properties) = says;
     let metadata = loaded.metadata();
     let position = plan.position().encode(plan.sequence_number());
     summary.insert(POSITION_KEY.to_owned(), position.clone());
@@ -86,14 +89,20 @@ pub(crate) async fn replace(
     let summary = Summary { operation: Operation::Replace, additional_properties: all };
     let order = (plan.base(), plan.sequence_number());
     let snapshot = seal(metadata, store, snapshot_id, order, manifests, summary).await?;
-    Ok(request(loaded, plan, position, snapshot))
+    properties.insert(POSITION_KEY.to_owned(), position);
+    Ok(request(loaded, plan, properties, snapshot))
 }
 
-/// The commit of a snapshot: position, base, schema and partition spec are told to the catalog.
-fn request(loaded: &LoadedTable, plan: &CommitPlan, position: String, snapshot: Snapshot) -> CommitTableRequest {
+/// The commit of a snapshot: properties, base, schema and partition spec are told to the catalog.
+fn request(
+    loaded: &LoadedTable,
+    plan: &CommitPlan,
+    properties: HashMap<String, String>,
+    snapshot: Snapshot,
+) -> CommitTableRequest {
     let snapshot_id = snapshot.snapshot_id();
     let updates = vec![
-        TableUpdate::SetProperties { updates: HashMap::from([(POSITION_KEY.to_owned(), position)]) },
+        TableUpdate::SetProperties { updates: properties },
         TableUpdate::AddSnapshot { snapshot },
         main_branch(snapshot_id),
     ];

@@ -7,6 +7,7 @@ mod bad_input;
 mod catalog_faults;
 mod compact;
 mod embedded;
+mod expire;
 mod first_writers;
 mod halts;
 mod ingest;

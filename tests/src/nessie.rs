@@ -77,6 +77,34 @@ impl Nessie {
         Ok(newest_first)
     }
 
+    /// Makes a tag where `main` stands.
+    ///
+    /// # Errors
+    /// Nessie refuses.
+    pub async fn tag(&self, name: &str) -> Result<()> {
+        let from = json!({"type": "BRANCH", "name": "main", "hash": self.head("main").await?});
+        self.ask(Method::POST, &format!("trees?name={name}&type=TAG"), Some(from)).await.map(drop)
+    }
+
+    /// Names of all branches and tags.
+    ///
+    /// # Errors
+    /// Nessie does not answer.
+    pub async fn references(&self) -> Result<Vec<String>> {
+        let answer = self.ask(Method::GET, "trees?max-records=1000", None).await?;
+        let references = answer["references"].as_array().into_iter().flatten();
+        Ok(references.filter_map(|it| Some(it["name"].as_str()?.to_owned())).collect())
+    }
+
+    /// Removes a branch or a tag.
+    ///
+    /// # Errors
+    /// There is none, or it moved meanwhile.
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        let hash = self.head(name).await?;
+        self.ask(Method::DELETE, &format!("trees/{name}@{hash}"), None).await.map(drop)
+    }
+
     /// Makes a branch where `main` stands, and returns the address of its Iceberg catalog.
     ///
     /// # Errors

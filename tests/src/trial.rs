@@ -169,6 +169,30 @@ impl Trial {
         format!("lakehouse.{}", self.table)
     }
 
+    /// The table's name in Trino's SQL as a reference of Nessie has it: by a catalog of its own, since a catalog is at one
+    /// reference.
+    ///
+    /// # Errors
+    /// Trino makes no such catalog.
+    pub async fn sql_name_at(&self, reference: &str) -> Result<String> {
+        let catalog = format!("at_{}", Uuid::new_v4().simple());
+        let Stack { catalog: root, s3, s3_access_key, s3_secret_key, .. } = &self.stack;
+        let properties = [
+            ("iceberg.catalog.type", "rest"),
+            ("iceberg.rest-catalog.uri", &format!("{root}{reference}/")),
+            ("iceberg.rest-catalog.warehouse", "warehouse"),
+            ("fs.native-s3.enabled", "true"),
+            ("s3.endpoint", s3),
+            ("s3.region", "us-east-1"),
+            ("s3.path-style-access", "true"),
+            ("s3.aws-access-key", s3_access_key),
+            ("s3.aws-secret-key", s3_secret_key),
+        ];
+        let properties = properties.map(|(key, value)| format!("\"{key}\" = '{value}'")).join(", ");
+        self.trino.query(&format!("CREATE CATALOG {catalog} USING iceberg WITH ({properties})")).await?;
+        Ok(format!("{catalog}.{}", self.table))
+    }
+
     /// Holds the table, read by Trino, against what was produced: rows, distinct event ids, rows of each type. The
     /// position must give the same account, and `catalog-sync verify` must find the table complete.
     ///

@@ -22,7 +22,7 @@ use super::error::CatalogError;
 use super::table::LoadedTable;
 
 /// Separator of namespace levels inside one path segment, by the specification.
-const LEVELS: &str = "\u{1f}";
+pub(super) const LEVELS: &str = "\u{1f}";
 /// Times that a table is loaded in one go because its history had to be asked for.
 const LOOKS_MAX: u32 = 4;
 
@@ -196,7 +196,7 @@ impl CatalogClient {
         LoadedTable::new(ident.clone(), loaded.metadata, loaded.metadata_location, config)
     }
 
-    fn root(&self) -> String {
+    pub(super) fn root(&self) -> String {
         format!("{}/v1{}", self.base, self.prefix)
     }
 

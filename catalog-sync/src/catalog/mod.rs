@@ -8,10 +8,13 @@ mod client;
 mod config;
 mod error;
 mod nessie;
+mod references;
 mod table;
+mod tables;
 
 pub use client::CatalogClient;
 pub use config::{CatalogConfig, StorageConfig};
 pub use error::{CatalogError, backoff};
 pub use nessie::{NessieHistory, TableCommit};
+pub use references::{Commit, Commits, Content, Reference};
 pub use table::LoadedTable;

@@ -1,7 +1,8 @@
 //! What Nessie keeps and its Iceberg REST does not show: the commits that touched a table, and the table as of each.
 //!
 //! Nessie's Iceberg REST shows the current snapshot only. Its own API lists the commits of a branch, and a prefix that
-//! names a commit loads the table as it was then. Read-only. Called by `verify`.
+//! names a commit loads the table as it was then. Read-only. Called by `verify`; what Nessie calls references is in
+//! [`super::references`].
 
 use iceberg::TableIdent;
 use reqwest::Method;
@@ -36,46 +37,48 @@ pub struct NessieHistory {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Page {
+pub(super) struct Page {
     #[serde(default)]
-    log_entries: Vec<Entry>,
+    pub(super) log_entries: Vec<Entry>,
     #[serde(default)]
-    has_more: bool,
-    token: Option<String>,
+    pub(super) has_more: bool,
+    pub(super) token: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
-    commit_meta: Meta,
+pub(super) struct Entry {
+    pub(super) commit_meta: Meta,
     #[serde(default)]
-    operations: Vec<Change>,
+    pub(super) operations: Vec<Change>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Meta {
-    hash: String,
+pub(super) struct Meta {
+    pub(super) hash: String,
     #[serde(default)]
-    commit_time: String,
+    pub(super) commit_time: String,
 }
 
 #[derive(Deserialize)]
-struct Change {
+pub(super) struct Change {
     #[serde(rename = "type")]
-    kind: String,
-    key: Key,
-    content: Option<Content>,
+    pub(super) kind: String,
+    pub(super) key: Key,
+    pub(super) content: Option<Content>,
 }
 
 #[derive(Deserialize)]
-struct Key {
-    elements: Vec<String>,
+pub(super) struct Key {
+    pub(super) elements: Vec<String>,
 }
 
 #[derive(Deserialize)]
-struct Content {
-    id: String,
+#[serde(rename_all = "camelCase")]
+pub(super) struct Content {
+    pub(super) id: String,
+    pub(super) metadata_location: Option<String>,
 }
 
 /// Builds the list, entry by entry, until the table's life begins.
@@ -133,12 +136,19 @@ impl CatalogClient {
     }
 
     fn history_url(&self, from: &str, elements: &[String], page: usize) -> Result<String, CatalogError> {
-        let Some((root, _)) = self.base.rsplit_once("/iceberg") else {
-            let text = format!("cannot tell the address of Nessie's API from {}: it has no /iceberg in it", self.base);
-            return Err(CatalogError::Config(text));
-        };
         let filter = encode(&filter(elements));
-        Ok(format!("{root}/api/v2/trees/{from}/history?fetch=ALL&max-records={page}&filter={filter}"))
+        Ok(format!("{}/{from}/history?fetch=ALL&max-records={page}&filter={filter}", self.trees()?))
+    }
+
+    /// Where Nessie's own API has the references.
+    pub(super) fn trees(&self) -> Result<String, CatalogError> {
+        match self.base.rsplit_once("/iceberg") {
+            Some((root, _)) => Ok(format!("{root}/api/v2/trees")),
+            None => Err(CatalogError::Config(format!(
+                "cannot tell the address of Nessie's API from {}: it has no /iceberg in it",
+                self.base
+            ))),
+        }
     }
 
     /// The table as it was after a commit.
@@ -146,7 +156,17 @@ impl CatalogClient {
     /// # Errors
     /// [`CatalogError`].
     pub async fn load_table_at(&self, ident: &TableIdent, hash: &str) -> Result<LoadedTable, CatalogError> {
-        self.at_commit(&self.reference().0, hash).fetch(ident).await
+        self.load_table_at_commit(&self.reference().0, ident, hash).await
+    }
+
+    /// The table as a reference had it after one of its commits.
+    pub(crate) async fn load_table_at_commit(
+        &self,
+        reference: &str,
+        ident: &TableIdent,
+        hash: &str,
+    ) -> Result<LoadedTable, CatalogError> {
+        self.at_commit(reference, hash).fetch(ident).await
     }
 
     /// The same connection with a prefix that names a commit. What is read through it is the table as it was then; what
@@ -162,7 +182,7 @@ impl CatalogClient {
     }
 
     /// Branch and warehouse, out of the prefix that Nessie gave.
-    fn reference(&self) -> (String, Option<String>) {
+    pub(super) fn reference(&self) -> (String, Option<String>) {
         let raw = self.prefix.trim_start_matches('/');
         let prefix = percent_encoding::percent_decode_str(raw).decode_utf8_lossy().into_owned();
         match prefix.split_once('|') {
@@ -194,7 +214,7 @@ impl Collector {
 }
 
 /// A commit in an address. Nessie 0.99.0 wants the `@` as it is when something is written.
-fn at(reference: &str, hash: &str) -> String {
+pub(super) fn at(reference: &str, hash: &str) -> String {
     format!("{}@{}", encode(reference), encode(hash))
 }
 

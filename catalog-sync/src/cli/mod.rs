@@ -5,11 +5,13 @@
 
 mod compact;
 mod connection;
+mod expire;
 mod overrule;
 mod plan;
 mod position;
 mod rewrite;
 mod serve;
+mod sweep;
 mod table;
 mod verify;
 
@@ -44,6 +46,8 @@ Examples:
   catalog-sync plan --config connector.json
   catalog-sync compact --config connector.json
   catalog-sync rewrite-manifests --config connector.json
+  catalog-sync expire --config connector.json --dry-run
+  catalog-sync sweep --config connector.json --dry-run
   catalog-sync serve --dir ./catalog
 
 Every option of the connection can be set in the environment; secrets should be.";
@@ -74,6 +78,10 @@ enum Command {
     Compact(compact::CompactArgs),
     /// Write many small manifests anew as few; the files stay as they are
     RewriteManifests(rewrite::RewriteArgs),
+    /// Remove snapshots that are no longer wanted, and the files that only they had; on Nessie, by tags and a cut-off
+    Expire(expire::ExpireArgs),
+    /// Delete files that no snapshot, branch, tag or retained commit needs
+    Sweep(sweep::SweepArgs),
     /// Serve an Iceberg REST catalog out of a folder
     Serve(serve::ServeArgs),
 }
@@ -119,6 +127,12 @@ pub enum CliError {
     /// Manifests were not rewritten.
     #[error(transparent)]
     Rewrite(#[from] crate::rewrite::Error),
+    /// Snapshots did not expire, or not all.
+    #[error(transparent)]
+    Expire(crate::expire::Error),
+    /// Files were not deleted, or not all.
+    #[error(transparent)]
+    Sweep(crate::sweep::Error),
     /// The embedded catalog did not start.
     #[error(transparent)]
     Serve(#[from] EmbeddedError),
@@ -144,6 +158,25 @@ impl From<crate::compact::Error> for CliError {
     }
 }
 
+impl From<crate::sweep::Error> for CliError {
+    fn from(error: crate::sweep::Error) -> Self {
+        match error {
+            crate::sweep::Error::Options(text) => Self::Usage(text),
+            error => Self::Sweep(error),
+        }
+    }
+}
+
+impl From<crate::expire::Error> for CliError {
+    fn from(error: crate::expire::Error) -> Self {
+        match error {
+            crate::expire::Error::Options(text) => Self::Usage(text),
+            crate::expire::Error::Sweep(error) => error.into(),
+            error => Self::Expire(error),
+        }
+    }
+}
+
 impl CliError {
     /// 2 for wrong usage, 1 for anything else.
     #[must_use]
@@ -160,7 +193,7 @@ impl Cli {
     #[must_use]
     pub fn default_log_level(&self) -> &'static str {
         match self.command {
-            Command::Serve(_) | Command::Compact(_) => "info",
+            Command::Serve(_) | Command::Compact(_) | Command::Expire(_) | Command::Sweep(_) => "info",
             _ => "warn",
         }
     }
@@ -179,6 +212,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::Plan(args) => plan::run(args).await,
         Command::Compact(args) => compact::run(args).await,
         Command::RewriteManifests(args) => rewrite::run(args).await,
+        Command::Expire(args) => expire::run(args).await,
+        Command::Sweep(args) => sweep::run(args).await,
         Command::Serve(args) => serve::run(args).await,
     }
 }
@@ -286,7 +321,9 @@ mod tests {
 
     #[test]
     fn no_secret_of_the_environment_is_shown_in_the_help() {
-        for name in ["table", "position", "verify", "override", "plan", "compact", "rewrite-manifests"] {
+        for name in
+            ["table", "position", "verify", "override", "plan", "compact", "rewrite-manifests", "expire", "sweep"]
+        {
             let mut command = Cli::command();
             let mut sub = command.find_subcommand_mut(name).unwrap();
             if name == "table" {

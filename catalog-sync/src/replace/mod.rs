@@ -11,14 +11,14 @@
 //! that it commits by cannot hold another position. When ingestion has moved the base, what was staged is used again if
 //! every manifest whose place it takes is in the new base, nobody has deleted rows and no orphan sweep has run; else it is
 //! staged again. No file is deleted here, whatever the outcome. Called by [`crate::rewrite`] and [`crate::compact`], which
-//! say what takes the place of what.
+//! say what takes the place of what, and by [`crate::sweep`], whose fence replaces nothing.
 
 mod error;
 pub(crate) mod facts;
 mod pack;
 pub(crate) mod stage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 
 use iceberg::TableIdent;
@@ -81,6 +81,11 @@ pub(crate) trait Work: Send {
 
     /// What the snapshot's summary says of it.
     fn summary(&self, staged: &Staged) -> BTreeMap<String, String>;
+
+    /// Table properties that are set by the same commit.
+    fn properties(&self) -> HashMap<String, String> {
+        HashMap::new()
+    }
 }
 
 /// What a call led to.
@@ -249,7 +254,8 @@ impl Replace<'_> {
             after: Counts::of(&manifests),
         };
         let contents = (staged.snapshot_id, manifests);
-        let request = snapshot::replace(&base.loaded, &base.store, &plan, contents, summary).await?;
+        let says = (summary, work.properties());
+        let request = snapshot::replace(&base.loaded, &base.store, &plan, contents, says).await?;
         Ok((request, commit))
     }
 

@@ -17,4 +17,4 @@ mod s3;
 mod store;
 
 pub use error::StorageError;
-pub use store::Store;
+pub use store::{Listed, Store};

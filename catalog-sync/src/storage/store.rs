@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use chrono::{DateTime, Utc};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
@@ -40,6 +41,17 @@ struct Inner {
     root: Root,
     settings: Settings,
     secrets: Vec<Secret>,
+}
+
+/// An object as a listing tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Where it is.
+    pub location: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written last, by the store's clock.
+    pub modified: DateTime<Utc>,
 }
 
 impl fmt::Debug for Store {
@@ -165,20 +177,34 @@ impl Store {
         }
     }
 
-    /// Every object below a location, as full location and size in bytes. The prefix is a folder: `a/b` does not list
-    /// `a/bc`. A folder that is not there is empty.
+    /// Every object below a location, as full location and size in bytes.
     ///
     /// # Errors
-    /// What the store said last; a partial list is never returned.
+    /// Those of [`Self::walk`]; a partial list is never returned.
     pub async fn list(&self, prefix_location: &str) -> Result<Vec<(String, u64)>, StorageError> {
+        self.walk(prefix_location)?.map_ok(|object| (object.location, object.bytes)).try_collect().await
+    }
+
+    /// Every object below a location, one after another, in no order. The prefix is a folder: `a/b` does not list `a/bc`. A
+    /// folder that is not there is empty.
+    ///
+    /// # Errors
+    /// What the store said last; what came before the error is not all there is.
+    pub fn walk(
+        &self,
+        prefix_location: &str,
+    ) -> Result<impl Stream<Item = Result<Listed, StorageError>> + Send + use<>, StorageError> {
         let path = self.path(prefix_location)?;
-        self.inner
-            .objects
-            .list(Some(&path))
-            .map_ok(|meta| (self.inner.root.location(&meta.location), meta.size))
-            .try_collect()
-            .await
-            .map_err(|error| self.error("list", prefix_location, &error))
+        let (store, prefix) = (self.clone(), prefix_location.to_owned());
+        let objects = self.inner.objects.list(Some(&path));
+        Ok(objects.map(move |listed| match listed {
+            Ok(meta) => Ok(Listed {
+                location: store.inner.root.location(&meta.location),
+                bytes: meta.size,
+                modified: meta.last_modified,
+            }),
+            Err(error) => Err(store.error("list", &prefix, &error)),
+        }))
     }
 
     /// Removes the object; one that is not there is fine.
@@ -191,6 +217,38 @@ impl Store {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.error("delete", location, &error)),
         }
+    }
+
+    /// Removes many objects, in as few requests as the store has for it; those that are not there are fine. How many were
+    /// not removed, and the first reason.
+    ///
+    /// # Errors
+    /// A location that is not on this store; then nothing was removed.
+    pub async fn delete_all(&self, locations: &[String]) -> Result<(u64, Option<StorageError>), StorageError> {
+        let paths = locations.iter().map(|location| self.path(location)).collect::<Result<Vec<_>, _>>()?;
+        let mut answers = self.inner.objects.delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());
+        let (mut failed, mut first) = (0, None);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => {
+                    failed += 1;
+                    first.get_or_insert_with(|| self.error("delete", "several objects", &error));
+                }
+            }
+        }
+        Ok((failed, first))
+    }
+
+    /// What names an object in this store, however its location is spelled: scheme and percent signs do not count, so that
+    /// two names that somebody may take for one are one. None for a location on another store.
+    ///
+    /// # Errors
+    /// [`StorageError::Location`]: not understood, so that nobody knows where it is.
+    pub(crate) fn name(&self, location: &str) -> Result<Option<String>, StorageError> {
+        let (root, path) = Root::split(location)?;
+        let decoded = || percent_encoding::percent_decode_str(path.as_ref()).decode_utf8_lossy().into_owned();
+        Ok(root.same_store(&self.inner.root).then(decoded))
     }
 
     /// Whether a location is at or below a folder, both on this store and however each is spelled.

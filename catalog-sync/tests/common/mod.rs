@@ -69,13 +69,34 @@ impl World {
     /// One commit with a file for each of the days, which goes on where the table stands.
     pub async fn commit(&self, days: &[i32]) {
         let loaded = self.load().await;
+        let files = self.stage(&loaded, days).await;
+        self.commit_files(&loaded, files).await;
+    }
+
+    /// A file for each of the days, in the store and in no snapshot.
+    pub async fn stage(&self, loaded: &LoadedTable, days: &[i32]) -> Vec<DataFile> {
         let mut files = Vec::new();
         for &day in days {
             let location = format!("{}/data/{}.parquet", loaded.metadata().location(), uuid::Uuid::new_v4());
-            self.store(&loaded).put_new(&location, Bytes::from(vec![0; FILE_BYTES])).await.unwrap();
-            files.push(data_file(&loaded, location, day));
+            self.put(&location).await;
+            files.push(data_file(loaded, location, day));
         }
-        self.commit_files(&loaded, files).await;
+        files
+    }
+
+    /// A file of no meaning.
+    pub async fn put(&self, location: &str) {
+        let store = self.store(&self.load().await);
+        store.put_new(location, Bytes::from(vec![0; FILE_BYTES])).await.unwrap();
+    }
+
+    /// Everything in the table's folder, sorted.
+    pub async fn files(&self) -> Vec<String> {
+        let loaded = self.load().await;
+        let listed = self.store(&loaded).list(loaded.metadata().location()).await.unwrap();
+        let mut files: Vec<String> = listed.into_iter().map(|(location, _)| location).collect();
+        files.sort();
+        files
     }
 
     /// One commit with a real file of so many rows for each of the event types.
@@ -101,6 +122,12 @@ impl World {
 
     /// One commit of these files: an offset for each row.
     pub async fn commit_files(&self, loaded: &LoadedTable, files: Vec<DataFile>) {
+        let landed = self.try_commit(loaded, files).await;
+        assert!(matches!(landed, Landed::Committed(_)), "{landed:?}");
+    }
+
+    /// One commit of files that were begun when the table was as loaded, whatever becomes of it.
+    pub async fn try_commit(&self, loaded: &LoadedTable, files: Vec<DataFile>) -> Landed {
         let at = loaded.facts().unwrap().position.next("clicks", 0);
         let start = at.map_or(0, Offset::get);
         let end = start + files.iter().map(|file| file.record_count() as i64).sum::<i64>();
@@ -118,8 +145,7 @@ impl World {
         };
         let store = self.store(loaded);
         let committer = Committer::new(self.client.clone(), loaded, store, "test".to_owned(), Duration::from_secs(60));
-        let landed = committer.commit(&[staged]).await.remove(0);
-        assert!(matches!(landed, Landed::Committed(_)), "{landed:?}");
+        committer.commit(&[staged]).await.remove(0)
     }
 
     pub async fn manifests(&self) -> Vec<ManifestFile> {
