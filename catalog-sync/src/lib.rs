@@ -14,6 +14,7 @@
 //!   reach/     what a table's references reach
 //!   expire/    snapshots and tags that are no longer wanted
 //!   sweep/     files that nobody needs
+//!   run/       all of these by themselves, when they are due
 //!   embedded/  an Iceberg REST catalog in the process
 //!   verify/    proves a table complete
 //!   cli/       the commands
@@ -36,8 +37,10 @@ pub mod query;
 pub mod reach;
 mod replace;
 pub mod rewrite;
+pub mod run;
 pub mod secret;
 mod snapshot;
 pub mod storage;
 pub mod sweep;
+pub mod suggest;
 pub mod verify;

@@ -17,4 +17,4 @@ pub use config::{CatalogConfig, StorageConfig};
 pub use error::{CatalogError, backoff};
 pub use nessie::{NessieHistory, TableCommit};
 pub use references::{Commit, Commits, Content, Reference};
-pub use table::LoadedTable;
+pub use table::{LoadedTable, parse_table};

@@ -28,6 +28,18 @@ pub(crate) struct Ancestor {
     pub(crate) position: Option<String>,
 }
 
+/// Reads a table's name as people write it.
+///
+/// # Errors
+/// What it is not: a namespace, a point, a name.
+pub fn parse_table(name: &str) -> Result<TableIdent, String> {
+    let levels: Vec<&str> = name.split('.').collect();
+    if levels.len() < 2 || levels.iter().any(|level| level.trim().is_empty()) {
+        return Err("a table is written namespace.table".to_owned());
+    }
+    TableIdent::from_strs(levels).map_err(|error| error.message().to_owned())
+}
+
 /// One load of a table.
 #[derive(Debug, Clone)]
 pub struct LoadedTable {
@@ -181,5 +193,19 @@ impl LoadedTable {
             builder = builder.metadata_location(location.clone());
         }
         builder.build()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::parse_table;
+
+    #[test]
+    fn a_table_needs_a_namespace() {
+        assert_eq!(parse_table("a.b.c").unwrap().namespace().as_ref(), &["a".to_owned(), "b".to_owned()]);
+        for name in ["", "clickstream", "a.", ".a", "a..b"] {
+            assert!(parse_table(name).is_err(), "{name}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::CliError;
 use crate::catalog::{CatalogConfig, StorageConfig};
+use crate::run::config::Connection;
 use crate::secret::Secret;
 
 /// Where the catalog is and how to get at its object store.
@@ -22,6 +23,14 @@ pub struct ConnectionArgs {
     /// Connector configuration to take the connection and the table from; options and environment win
     #[arg(long, value_name = "FILE.json", env = "ICEBERG_CATALOG_CONFIG")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    catalog: CatalogArgs,
+}
+
+/// Where the catalog is; what is left out is taken from a file, if there is one.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Catalog")]
+pub(super) struct CatalogArgs {
     /// Address of the Iceberg REST catalog, without /v1
     #[arg(long, value_name = "URI", env = "ICEBERG_CATALOG_URI")]
     catalog_uri: Option<String>,
@@ -72,6 +81,20 @@ impl ConnectionArgs {
             Some(path) => File::read(path)?,
             None => File::default(),
         };
+        Ok((self.catalog.resolve(&file)?, file.text("iceberg.tables")))
+    }
+}
+
+impl CatalogArgs {
+    /// What options and environment say, and, where they say nothing, the `connection` of a file of that name.
+    ///
+    /// # Errors
+    /// [`CliError::Usage`] when no catalog is named or a value cannot be used.
+    pub(super) fn over(self, name: &Path, connection: &Connection) -> Result<CatalogConfig, CliError> {
+        self.resolve(&File { name: name.display().to_string(), keys: connection.0.clone() })
+    }
+
+    fn resolve(self, file: &File) -> Result<CatalogConfig, CliError> {
         let missing = "no catalog is named: give --catalog-uri, or set ICEBERG_CATALOG_URI, or give --config";
         let uri = self.catalog_uri.or_else(|| file.text("iceberg.catalog.uri"));
         let mut config = CatalogConfig::new(uri.ok_or_else(|| CliError::Usage(missing.to_owned()))?);
@@ -85,8 +108,8 @@ impl ConnectionArgs {
         if let Some(ms) = self.timeout_ms.map_or_else(|| file.parse("commit.timeout.ms"), |ms| Ok(Some(ms)))? {
             config.timeout = Duration::from_millis(ms);
         }
-        config.storage = self.storage.resolve(&file)?;
-        Ok((config, file.text("iceberg.tables")))
+        config.storage = self.storage.resolve(file)?;
+        Ok(config)
     }
 }
 
@@ -197,7 +220,8 @@ mod tests {
                 "iceberg.catalog.header.X-Tenant": "blue"}}"#,
         );
         let storage = StorageArgs { region: Some("mars".into()), ..StorageArgs::default() };
-        let args = ConnectionArgs { config: Some(path), storage, ..ConnectionArgs::default() };
+        let catalog = CatalogArgs { storage, ..CatalogArgs::default() };
+        let args = ConnectionArgs { config: Some(path), catalog };
         let (config, table) = args.resolve().unwrap();
         assert_eq!((config.uri.as_str(), table.as_deref()), ("http://c/iceberg/", Some("a.t")));
         assert_eq!(config.timeout, Duration::from_millis(1500));
@@ -209,8 +233,8 @@ mod tests {
     #[test]
     fn options_win_over_the_file() {
         let (_dir, path) = file(r#"{"iceberg.catalog.uri": "http://file/", "iceberg.catalog.warehouse": "w"}"#);
-        let uri = Some("http://option/".to_owned());
-        let args = ConnectionArgs { config: Some(path), catalog_uri: uri, ..ConnectionArgs::default() };
+        let catalog = CatalogArgs { catalog_uri: Some("http://option/".to_owned()), ..CatalogArgs::default() };
+        let args = ConnectionArgs { config: Some(path), catalog };
         let (config, _) = args.resolve().unwrap();
         assert_eq!((config.uri.as_str(), config.warehouse.as_deref()), ("http://option/", Some("w")));
     }
@@ -225,11 +249,33 @@ mod tests {
         let (_dir, path) = file(r#"{"iceberg.catalog.token": "hunter2" oops}"#);
         let text = usage(ConnectionArgs { config: Some(path), ..ConnectionArgs::default() });
         assert!(text.contains("line 1, column") && !text.contains("hunter2"), "{text}");
-        let half = ConnectionArgs {
+        let half = CatalogArgs {
             catalog_uri: Some("http://c/".into()),
             storage: StorageArgs { s3_access_key_id: Some(Secret::new("id")), ..StorageArgs::default() },
-            ..ConnectionArgs::default()
+            ..CatalogArgs::default()
         };
-        assert!(usage(half).contains("go together"));
+        assert!(usage(ConnectionArgs { config: None, catalog: half }).contains("go together"));
+    }
+
+    #[test]
+    fn the_connection_of_a_maintenance_file_is_read_key_by_key() {
+        let connection = crate::run::config::Maintenance::parse(
+            r#"{"connection": {"iceberg.catalog.uri": "http://c/", "iceberg.catalog.warehouse": "w",
+                "iceberg.catalog.token": "t", "iceberg.catalog.header.X-Tenant": "blue", "commit.timeout.ms": 7,
+                "iceberg.catalog.client.region": "mars", "iceberg.catalog.s3.endpoint": "http://s/",
+                "iceberg.catalog.s3.path-style-access": true, "iceberg.catalog.s3.access-key-id": "id",
+                "iceberg.catalog.s3.secret-access-key": "s", "iceberg.catalog.s3.session-token": "st"}}"#,
+        );
+        let config = CatalogArgs::default().over(Path::new("m.json"), &connection.unwrap().connection).unwrap();
+        assert_eq!((config.uri.as_str(), config.warehouse.as_deref()), ("http://c/", Some("w")));
+        assert_eq!((config.timeout, config.headers.len()), (Duration::from_millis(7), 1));
+        let StorageConfig { endpoint, region, path_style_access, .. } = &config.storage;
+        assert_eq!(
+            (endpoint.as_deref(), region.as_deref(), *path_style_access),
+            (Some("http://s/"), Some("mars"), Some(true))
+        );
+        let secrets = [&config.token, &config.storage.access_key_id, &config.storage.secret_access_key];
+        assert_eq!(secrets.map(|secret| secret.as_ref().map(|it| it.expose().len())), [Some(1), Some(2), Some(1)]);
+        assert!(config.storage.session_token.is_some());
     }
 }

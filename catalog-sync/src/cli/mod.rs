@@ -10,6 +10,7 @@ mod overrule;
 mod plan;
 mod position;
 mod rewrite;
+mod run;
 mod serve;
 mod sweep;
 mod table;
@@ -27,7 +28,7 @@ use serde::Serialize;
 
 pub use connection::ConnectionArgs;
 
-use crate::catalog::{CatalogClient, CatalogError, LoadedTable};
+use crate::catalog::{CatalogClient, CatalogError, LoadedTable, parse_table};
 use crate::embedded::EmbeddedError;
 use crate::verify::VerifyError;
 
@@ -48,6 +49,7 @@ Examples:
   catalog-sync rewrite-manifests --config connector.json
   catalog-sync expire --config connector.json --dry-run
   catalog-sync sweep --config connector.json --dry-run
+  catalog-sync run --config maintenance.json
   catalog-sync serve --dir ./catalog
 
 Every option of the connection can be set in the environment; secrets should be.";
@@ -82,6 +84,8 @@ enum Command {
     Expire(expire::ExpireArgs),
     /// Delete files that no snapshot, branch, tag or retained commit needs
     Sweep(sweep::SweepArgs),
+    /// Look after tables: compact them and rewrite their manifests when it is time, until told to stop
+    Run(run::RunArgs),
     /// Serve an Iceberg REST catalog out of a folder
     Serve(serve::ServeArgs),
 }
@@ -133,6 +137,9 @@ pub enum CliError {
     /// Files were not deleted, or not all.
     #[error(transparent)]
     Sweep(crate::sweep::Error),
+    /// Maintenance did not begin.
+    #[error(transparent)]
+    Run(#[from] crate::run::RunError),
     /// The embedded catalog did not start.
     #[error(transparent)]
     Serve(#[from] EmbeddedError),
@@ -193,7 +200,8 @@ impl Cli {
     #[must_use]
     pub fn default_log_level(&self) -> &'static str {
         match self.command {
-            Command::Serve(_) | Command::Compact(_) | Command::Expire(_) | Command::Sweep(_) => "info",
+            Command::Serve(_) | Command::Run(_) => "info",
+            Command::Compact(_) | Command::Expire(_) | Command::Sweep(_) => "info",
             _ => "warn",
         }
     }
@@ -214,6 +222,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         Command::RewriteManifests(args) => rewrite::run(args).await,
         Command::Expire(args) => expire::run(args).await,
         Command::Sweep(args) => sweep::run(args).await,
+        Command::Run(args) => run::run(args).await,
         Command::Serve(args) => serve::run(args).await,
     }
 }
@@ -235,14 +244,6 @@ impl TableArgs {
         let (client, ident) = self.connect().await?;
         Ok(client.load_table(&ident).await?)
     }
-}
-
-fn parse_table(name: &str) -> Result<TableIdent, String> {
-    let levels: Vec<&str> = name.split('.').collect();
-    if levels.len() < 2 || levels.iter().any(|level| level.trim().is_empty()) {
-        return Err("a table is written namespace.table".to_owned());
-    }
-    TableIdent::from_strs(levels).map_err(|error| error.message().to_owned())
 }
 
 /// Prints to standard output. A reader that went away (`| head`) is no error.
@@ -312,18 +313,9 @@ mod tests {
     }
 
     #[test]
-    fn a_table_needs_a_namespace() {
-        assert_eq!(parse_table("a.b.c").unwrap().namespace().as_ref(), &["a".to_owned(), "b".to_owned()]);
-        for name in ["", "clickstream", "a.", ".a", "a..b"] {
-            assert!(parse_table(name).is_err(), "{name}");
-        }
-    }
-
-    #[test]
     fn no_secret_of_the_environment_is_shown_in_the_help() {
-        for name in
-            ["table", "position", "verify", "override", "plan", "compact", "rewrite-manifests", "expire", "sweep"]
-        {
+        let maintenance = ["plan", "compact", "rewrite-manifests", "expire", "sweep", "run"];
+        for name in ["table", "position", "verify", "override"].into_iter().chain(maintenance) {
             let mut command = Cli::command();
             let mut sub = command.find_subcommand_mut(name).unwrap();
             if name == "table" {

@@ -100,7 +100,10 @@ async fn look(
 ) -> Result<(Base, Arc<Tools>, Inventory), Error> {
     let base = replace::load(client, ident).await?;
     let tools = Arc::new(tools(&base.loaded, options)?);
-    let inventory = live::inventory(&base, &tools.layout).await.map_err(replace::Error::from)?;
+    let mut inventory = live::inventory(&base, &tools.layout).await.map_err(replace::Error::from)?;
+    if let Some(partitions) = &options.partitions {
+        inventory.files.retain(|key, _| partitions.contains(key));
+    }
     Ok((base, tools, inventory))
 }
 

@@ -1,5 +1,9 @@
 //! What a user says about a compaction, under the names that Iceberg's `rewrite_data_files` has for it.
 
+use std::collections::BTreeSet;
+
+use schemas::partition::PartitionKey;
+
 use super::plan::Sizes;
 
 /// How files are rewritten.
@@ -7,6 +11,8 @@ use super::plan::Sizes;
 pub struct Options {
     /// Only plan.
     pub dry_run: bool,
+    /// Only these partitions; none = all.
+    pub partitions: Option<BTreeSet<PartitionKey>>,
     /// Bytes that a file should have; else the table's `write.target-file-size-bytes`.
     pub target_file_size_bytes: Option<u64>,
     /// Smaller files are candidates; else three quarters of the target.
@@ -29,6 +35,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             dry_run: false,
+            partitions: None,
             target_file_size_bytes: None,
             min_file_size_bytes: None,
             max_file_size_bytes: None,

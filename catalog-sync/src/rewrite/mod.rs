@@ -2,13 +2,15 @@
 //!
 //! Each commit of the connector adds a manifest, and each commit and each reader reads the list of all of them. Here the
 //! small ones are written anew, by partition, so that a manifest covers few days; delete manifests stay untouched.
-//! [`plan`] says which, purely; [`crate::replace`] writes and commits. Called by `catalog-sync rewrite-manifests`.
+//! [`plan`] says which, purely; [`crate::replace`] writes and commits. Called by `catalog-sync rewrite-manifests` and
+//! by [`crate::run`].
 
 mod plan;
 
 use std::collections::BTreeMap;
 
 use iceberg::TableIdent;
+use iceberg::spec::{ManifestFile, TableMetadata};
 use serde::Serialize;
 
 use self::plan::Group;
@@ -75,9 +77,8 @@ impl Work for Rewrite {
     type Error = Error;
 
     async fn stage(&mut self, base: &Base) -> Result<Option<Staged>, Error> {
-        let metadata = base.loaded.metadata();
-        let limits = Limits::of(metadata.properties()).map_err(Error::Property)?;
-        self.planned = plan::plan(&stage::facts(metadata, &base.list), &limits);
+        let (groups, limits) = groups(base.loaded.metadata(), &base.list)?;
+        self.planned = groups;
         if self.planned.is_empty() || self.dry_run {
             return Ok(None);
         }
@@ -88,6 +89,21 @@ impl Work for Rewrite {
     fn summary(&self, staged: &Staged) -> BTreeMap<String, String> {
         BTreeMap::from([("entries-processed".to_owned(), staged.files.to_string())])
     }
+}
+
+/// What is to be rewritten of these manifests, and what one may hold.
+fn groups(metadata: &TableMetadata, list: &[ManifestFile]) -> Result<(Vec<Group>, Limits), Error> {
+    let limits = Limits::of(metadata.properties()).map_err(Error::Property)?;
+    Ok((plan::plan(&stage::facts(metadata, list), &limits), limits))
+}
+
+/// Manifests of a list whose place fewer would take.
+///
+/// # Errors
+/// [`Error::Property`].
+pub(crate) fn replaceable(metadata: &TableMetadata, list: &[ManifestFile]) -> Result<u64, Error> {
+    let (groups, _) = groups(metadata, list)?;
+    Ok(groups.iter().map(|group| group.places.len() as u64).sum())
 }
 
 fn report(table: &TableIdent, settled: &Settled, groups: &[Group]) -> Report {
