@@ -11,6 +11,7 @@
 //!   replace/   a commit that puts files or manifests in the place of others, as often as it takes
 //!   rewrite/   many manifests become few
 //!   compact/   many small files become few
+//!   engine/    the same by Trino or Spark, past one machine
 //!   reach/     what a table's references reach
 //!   expire/    snapshots and tags that are no longer wanted
 //!   sweep/     files that nobody needs
@@ -29,6 +30,7 @@ pub mod compact;
 pub mod create;
 pub mod datafile;
 pub mod embedded;
+pub mod engine;
 pub mod expire;
 pub mod manifest;
 pub mod overrule;

@@ -13,6 +13,7 @@ mod halts;
 mod ingest;
 mod kafka_faults;
 mod long_strings;
+mod maintenance;
 mod manifests;
 mod optimize;
 mod poison;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::engine::{self, EngineArgs};
 use super::{CliError, TableArgs, columns, tell};
 use crate::compact::options::Options;
 use crate::compact::{Failed, Report, Rewritten, Skipped, Verdict, compact};
@@ -18,11 +19,17 @@ Files are written as the table's properties say (write.*); a connector's own ice
 Memory: about four files of the target size, and some hundred bytes for each file of the table. The replaced files stay in the
 object store, for snapshots that refer to them.
 
+Past one machine: --engine trino has Trino rewrite the files of the same plan, a statement and a commit for each partition, and
+looks after each whether the table's position has survived; --engine spark prints statements to paste. Options of commits and of
+memory are then the engine's own.
+
 Exit code: 0 done, also when there is nothing to gain or others were faster; 1 failed, if only in some partitions; 2 wrong usage.
 
 Examples:
   catalog-sync compact --config connector.json --dry-run
-  catalog-sync compact analytics.clickstream --min-input-files 20 --json";
+  catalog-sync compact analytics.clickstream --min-input-files 20 --json
+  catalog-sync compact --config connector.json --engine trino --trino-uri http://127.0.0.1:8080
+  catalog-sync compact --config connector.json --engine spark > compact.sql";
 
 /// What to rewrite.
 #[derive(Debug, Args)]
@@ -39,6 +46,8 @@ pub(super) struct CompactArgs {
     /// Commits at most, when it is done in parts
     #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     partial_progress_max_commits: usize,
+    #[command(flatten)]
+    engine: EngineArgs,
     #[command(flatten)]
     table: TableArgs,
 }
@@ -94,6 +103,9 @@ pub(super) async fn run(args: CompactArgs) -> Result<ExitCode, CliError> {
         ..args.sizes.options()
     };
     let (client, ident) = args.table.connect().await?;
+    if let Some(code) = engine::run(args.engine, &client, &ident, &options, as_json).await? {
+        return Ok(code);
+    }
     let report = compact(&client, &ident, &options).await?;
     tell(as_json, &report, text)?;
     Ok(if report.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

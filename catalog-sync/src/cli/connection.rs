@@ -144,7 +144,8 @@ impl StorageArgs {
     }
 }
 
-fn secret(text: &str) -> Result<Secret, Infallible> {
+/// A secret out of an argument.
+pub(super) fn secret(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::new(text))
 }
 

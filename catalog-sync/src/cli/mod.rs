@@ -5,6 +5,7 @@
 
 mod compact;
 mod connection;
+mod engine;
 mod expire;
 mod overrule;
 mod plan;
@@ -128,6 +129,9 @@ pub enum CliError {
     /// Data files were not rewritten, or only in part.
     #[error(transparent)]
     Compact(crate::compact::Error),
+    /// An engine was not asked to the end.
+    #[error(transparent)]
+    Engine(crate::engine::trino::Error),
     /// Manifests were not rewritten.
     #[error(transparent)]
     Rewrite(#[from] crate::rewrite::Error),
@@ -322,7 +326,8 @@ mod tests {
                 sub = sub.find_subcommand_mut("show").unwrap();
             }
             for arg in sub.get_arguments() {
-                let secret = ["secret", "token", "key"].iter().any(|word| arg.get_id().as_str().contains(word));
+                let secret =
+                    ["secret", "token", "key", "password"].iter().any(|word| arg.get_id().as_str().contains(word));
                 assert_eq!(arg.is_hide_env_values_set(), secret, "{}", arg.get_id());
             }
         }

@@ -31,7 +31,7 @@ use serde::Serialize;
 use self::live::Inventory;
 pub use self::live::Skipped;
 use self::options::Options;
-use self::plan::{FileGroup, Health};
+use self::plan::{FileGroup, Health, Sizes};
 pub use self::report::{Failed, Report, Rewritten, Verdict};
 pub use self::write::GroupError;
 use self::write::Tools;
@@ -91,6 +91,19 @@ pub async fn plan(client: &CatalogClient, ident: &TableIdent, options: &Options)
     let groups = plan::plan(&inventory.files, &tools.sizes);
     let compaction = Report::begin(ident, &inventory, &groups, &tools.sizes);
     Ok(Plan { compaction, partitions: plan::health(&inventory.files, &tools.sizes) })
+}
+
+/// The groups of files that a compaction would rewrite, and what it goes by.
+///
+/// # Errors
+/// [`Error`].
+pub async fn groups(
+    client: &CatalogClient,
+    ident: &TableIdent,
+    options: &Options,
+) -> Result<(Vec<FileGroup>, Sizes), Error> {
+    let (_, tools, inventory) = look(client, ident, options).await?;
+    Ok((plan::plan(&inventory.files, &tools.sizes), tools.sizes))
 }
 
 async fn look(

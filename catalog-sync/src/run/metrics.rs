@@ -174,14 +174,19 @@ fn label(table: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::compact::options::Options;
     use crate::compact::plan::Sizes;
     use crate::run::picture::Contents;
 
-    const SIZES: Sizes = Sizes { target: 100, min: 75, max: 180, group_max: 1_000, input_files_min: 5, all: false };
+    /// Small below 75, large above 180, five are enough.
+    fn sizes() -> Sizes {
+        Options::default().sizes(100).unwrap()
+    }
 
     fn run(verdict: Verdict, duration_ms: u64, files_removed: u64) -> JobRun {
         JobRun {
@@ -205,7 +210,7 @@ mod tests {
             manifests: 4,
             small_manifests: 4,
             contents: Contents { partitions: BTreeMap::new(), others: 9 },
-            sizes: SIZES,
+            sizes: sizes(),
         }
     }
 

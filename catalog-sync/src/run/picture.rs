@@ -73,7 +73,7 @@ impl Contents {
 }
 
 /// A table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Picture {
     /// Its current snapshot; none for a table without any.
     pub(super) snapshot_id: Option<i64>,
@@ -135,14 +135,19 @@ impl Moments {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::compact::options::Options;
 
-    const SIZES: Sizes = Sizes { target: 100, min: 75, max: 180, group_max: 1_000, input_files_min: 5, all: false };
+    /// Small below 75, large above 180, five are enough.
+    fn sizes() -> Sizes {
+        Options::default().sizes(100).unwrap()
+    }
 
-    fn share(sizes: &[u64]) -> Share {
+    fn share(files: &[u64]) -> Share {
         let mut share = Share::default();
-        (0_i64..).zip(sizes).for_each(|(number, bytes)| share.count(*bytes, Some(number / 2), &SIZES));
+        (0_i64..).zip(files).for_each(|(number, bytes)| share.count(*bytes, Some(number / 2), &sizes()));
         share
     }
 
@@ -158,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_compaction_is_worth_it_as_the_planner_has_it() {
-        for (sizes, expected) in [
+        for (files, expected) in [
             (&[1_u64, 2, 3, 4, 5][..], true),
             (&[1, 2, 3, 4], false),
             (&[70, 40], true),
@@ -167,7 +172,7 @@ mod tests {
             (&[100, 100], false),
             (&[], false),
         ] {
-            assert_eq!(share(sizes).is_worth_it(&SIZES), expected, "{sizes:?}");
+            assert_eq!(share(files).is_worth_it(&sizes()), expected, "{files:?}");
         }
     }
 

@@ -136,6 +136,19 @@ impl Position {
         Some(self.topics.get(topic)?.partitions.get(&partition)?.next)
     }
 
+    /// A partition of `other` that this has got less far in, or has not at all; topics of another identity are not compared, since
+    /// their offsets are others.
+    #[must_use]
+    pub fn behind<'a>(&self, other: &'a Self) -> Option<(&'a str, i32)> {
+        other.topics.iter().find_map(|(topic, at)| {
+            let is_another = self.topics.get(topic).is_some_and(|found| found.id != at.id);
+            let less = |(&partition, at): (&i32, &PartitionPosition)| {
+                (self.next(topic, partition).is_none_or(|next| next < at.next)).then_some((topic.as_str(), partition))
+            };
+            if is_another { None } else { at.partitions.iter().find_map(less) }
+        })
+    }
+
     /// What became of all offsets, those of superseded topics included.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -313,6 +326,23 @@ mod tests {
         let part = BatchRange::new(range, first, range.width() - 1, 1).unwrap();
         let topic = TopicRanges { id: id.into(), epoch, partitions: BTreeMap::from([(partition, part)]) };
         Ranges::new(BTreeMap::from([("clicks".into(), topic)])).unwrap()
+    }
+
+    #[test]
+    fn a_position_that_has_less_of_a_partition_is_behind() {
+        let at = |id: &str, next: i64| {
+            let text = format!(
+                r#"{{"v":1,"seq":1,"topics":{{"t":{{"id":"{id}","epoch":0,"ended":[0,0,0],"parts":{{"3":[0,{next},0,0]}}}}}}}}"#
+            );
+            Position::decode(&text).unwrap().0
+        };
+        let other = at("a", 7);
+        assert_eq!(at("a", 6).behind(&other), Some(("t", 3)));
+        assert_eq!(Position::default().behind(&other), Some(("t", 3)));
+        for position in [at("a", 7), at("a", 9), at("b", 0)] {
+            assert_eq!(position.behind(&other), None);
+        }
+        assert_eq!(other.behind(&Position::default()), None);
     }
 
     #[test]

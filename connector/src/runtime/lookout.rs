@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use catalog_sync::catalog::CatalogClient;
 use iceberg::TableIdent;
-use protocol::Position;
 use tokio::sync::watch;
 
 use super::status::Board;
@@ -42,46 +41,10 @@ pub(super) async fn gone_back(
         };
         if let Ok(facts) = facts
             && facts.uuid == uuid
-            && let Some((topic, partition)) = behind(&facts.position, &committed)
+            && let Some((topic, partition)) = facts.position.behind(&committed)
         {
             tracing::warn!(table = %ident, topic, partition, "the table went back behind what was committed; reading again");
             return true;
         }
-    }
-}
-
-/// A partition of which the table has less than was committed.
-fn behind<'a>(table: &Position, committed: &'a Position) -> Option<(&'a str, i32)> {
-    committed.topics.iter().find_map(|(topic, at)| {
-        // A topic of another identity has offsets of its own.
-        let other = table.topics.get(topic).is_some_and(|found| found.id != at.id);
-        let less = |(&partition, at): (&i32, &protocol::position::PartitionPosition)| {
-            (table.next(topic, partition).is_none_or(|next| next < at.next)).then_some((topic.as_str(), partition))
-        };
-        if other { None } else { at.partitions.iter().find_map(less) }
-    })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn position(id: &str, next: i64) -> Position {
-        let text = format!(
-            r#"{{"v":1,"seq":1,"topics":{{"t":{{"id":"{id}","epoch":0,"ended":[0,0,0],"parts":{{"3":[0,{next},0,0]}}}}}}}}"#
-        );
-        Position::decode(&text).unwrap().0
-    }
-
-    #[test]
-    fn a_table_that_has_less_than_was_committed_has_gone_back() {
-        let committed = position("a", 7);
-        assert_eq!(behind(&position("a", 6), &committed), Some(("t", 3)));
-        assert_eq!(behind(&Position::default(), &committed), Some(("t", 3)));
-        for table in [position("a", 7), position("a", 9), position("b", 0)] {
-            assert_eq!(behind(&table, &committed), None);
-        }
-        assert_eq!(behind(&committed, &Position::default()), None);
     }
 }

@@ -1,11 +1,16 @@
 //! When partitions need a compaction, and when they are left alone.
+#![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::compact::options::Options;
 use crate::compact::plan::Sizes;
 use crate::run::config::Jobs;
 use crate::run::picture::{Contents, Picture};
 
-const SIZES: Sizes = Sizes { target: 100, min: 75, max: 180, group_max: 1_000, input_files_min: 5, all: false };
+/// Small below 75, large above 180, five are enough.
+fn sizes() -> Sizes {
+    Options::default().sizes(100).unwrap()
+}
 const MAX: Duration = Duration::from_secs(600);
 
 fn key(day: i32) -> PartitionKey {
@@ -15,7 +20,7 @@ fn key(day: i32) -> PartitionKey {
 /// A partition of so many files of one byte, which came with so many commits, the first of them number 1.
 fn share(files: u64, commits: i64) -> Share {
     let mut share = Share::default();
-    (0..files as i64).for_each(|file| share.count(1, Some(1 + file % commits), &SIZES));
+    (0..files as i64).for_each(|file| share.count(1, Some(1 + file % commits), &sizes()));
     share
 }
 
@@ -28,7 +33,7 @@ fn picture(shares: &[Share]) -> Picture {
         manifests: 1,
         small_manifests: 1,
         contents: Contents { partitions, others: 0 },
-        sizes: SIZES,
+        sizes: sizes(),
     }
 }
 
@@ -53,7 +58,7 @@ fn a_partition_needs_it_by_commits_or_by_files_or_by_age() {
     let (days, why) = needy(&[share(9, 9), share(4, 4)], &rests, 600_000).unwrap_or_default();
     assert_eq!((days, why.ends_with("a small file is 600 s old")), (vec![0], true), "four are too few: {why}");
     let mut large = Share::default();
-    large.count(181, Some(1), &SIZES);
+    large.count(181, Some(1), &sizes());
     assert!(needy(&[large], &rests, 0).is_some());
 }
 
