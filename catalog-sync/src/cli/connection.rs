@@ -95,7 +95,8 @@ impl CatalogArgs {
     }
 
     fn resolve(self, file: &File) -> Result<CatalogConfig, CliError> {
-        let missing = "no catalog is named: give --catalog-uri, or set ICEBERG_CATALOG_URI, or give --config";
+        let missing = "no catalog is named: give --catalog-uri, or set ICEBERG_CATALOG_URI, or iceberg.catalog.uri in the \
+                       file of --config";
         let uri = self.catalog_uri.or_else(|| file.text("iceberg.catalog.uri"));
         let mut config = CatalogConfig::new(uri.ok_or_else(|| CliError::Usage(missing.to_owned()))?);
         if !config.uri.starts_with("http://") && !config.uri.starts_with("https://") {
@@ -262,7 +263,7 @@ mod tests {
     fn the_connection_of_a_maintenance_file_is_read_key_by_key() {
         let connection = crate::run::config::Maintenance::parse(
             r#"{"connection": {"iceberg.catalog.uri": "http://c/", "iceberg.catalog.warehouse": "w",
-                "iceberg.catalog.token": "t", "iceberg.catalog.header.X-Tenant": "blue", "commit.timeout.ms": 7,
+                "iceberg.catalog.token": "t", "iceberg.catalog.header.X-Tenant": "blue", "commit.timeout.ms": "7",
                 "iceberg.catalog.client.region": "mars", "iceberg.catalog.s3.endpoint": "http://s/",
                 "iceberg.catalog.s3.path-style-access": true, "iceberg.catalog.s3.access-key-id": "id",
                 "iceberg.catalog.s3.secret-access-key": "s", "iceberg.catalog.s3.session-token": "st"}}"#,

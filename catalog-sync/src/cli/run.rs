@@ -27,7 +27,7 @@ later and later. Ingestion goes first, always; it may run twice at once, and be 
 
 SIGTERM or Ctrl-C: a running job may end within 10 seconds (stop-timeout-ms), then it is dropped, which is safe; exit code 0.
 
-Exit code: 0 stopped, or with --once all is well; 1 it could not begin, or with --once a job failed; 2 wrong usage.
+Exit code: 0 stopped, or with --once all is well; 1 it could not begin, or with --once not all is done and well; 2 wrong usage.
 
 Examples:
   catalog-sync run --config maintenance.json
@@ -56,7 +56,7 @@ pub(super) struct RunArgs {
     #[arg(long)]
     json: bool,
     /// Print the JSON Schema of the file, and end
-    #[arg(long, exclusive = true)]
+    #[arg(long)]
     print_schema: bool,
     #[command(flatten)]
     catalog: CatalogArgs,
@@ -81,7 +81,8 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, CliError> {
         let mut stop = stop;
         let is_well = tokio::select! {
             is_well = once(&client, &runs, args.dry_run) => is_well?,
-            _ = stop.wait_for(|stop| *stop) => true,
+            // Not all was done.
+            _ = stop.wait_for(|stop| *stop) => false,
         };
         return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }

@@ -99,10 +99,10 @@ pub struct Report {
 #[must_use]
 pub fn statement(catalog: &str, table: &TableIdent, order: &Order, sizes: &Sizes) -> String {
     let name = qualified(catalog, table, '"');
-    let threshold = if sizes.all { u64::MAX >> 1 } else { sizes.min };
+    let threshold = if sizes.all { "1PB".to_owned() } else { format!("{}B", sizes.min) };
     let (day, event_type) = (format_day(order.key.day), order.key.event_type.replace('\'', "''"));
     format!(
-        "ALTER TABLE {name} EXECUTE optimize(file_size_threshold => '{threshold}B') WHERE \
+        "ALTER TABLE {name} EXECUTE optimize(file_size_threshold => '{threshold}') WHERE \
          CAST(event_timestamp AS date) = DATE '{day}' AND event_type = '{event_type}'"
     )
 }
@@ -227,7 +227,7 @@ mod tests {
              CAST(event_timestamp AS date) = DATE '2026-03-03' AND event_type = 'it''s'"
         );
         let all = Options { rewrite_all: true, ..Options::default() }.sizes(1_000)?;
-        assert!(statement("lakehouse", &table, &order, &all).contains("'9223372036854775807B'"));
+        assert!(statement("lakehouse", &table, &order, &all).contains("=> '1PB')"));
         Ok(())
     }
 

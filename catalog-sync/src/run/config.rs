@@ -168,7 +168,9 @@ impl JsonSchema for Connection {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let (mut properties, mut patterns) = (Map::new(), Map::new());
         for (name, kind, meaning) in CONNECTION {
-            let value = json!({"type": kind, "description": meaning});
+            // The connector's values are all texts, and may be pasted as they are.
+            let kinds = if kind == "string" { json!(kind) } else { json!([kind, "string"]) };
+            let value = json!({"type": kinds, "description": meaning});
             match name.strip_suffix('*') {
                 Some(family) => patterns.insert(format!("^{}", family.replace('.', "\\.")), value),
                 None => properties.insert(name.to_owned(), value),

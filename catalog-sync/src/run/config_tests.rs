@@ -108,3 +108,15 @@ fn every_key_stands_in_the_manual_with_its_default() {
         assert!(page.contains(&format!("`{key}`")), "connector/docs/MAINTENANCE.md lacks {key}");
     }
 }
+
+#[test]
+fn the_examples_in_compose_are_taken_and_their_check_knows_the_jobs() {
+    let read =
+        |path: &str| std::fs::read_to_string(format!("{}/../compose/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    assert!(Maintenance::parse(&read("config/maintenance.json")).unwrap().metrics.address().is_some());
+    let manifest = read("kubernetes/maintenance.yaml");
+    let document = manifest.split_once("maintenance.json: |\n").unwrap().1.split("\n---").next().unwrap();
+    assert!(Maintenance::parse(document).unwrap().jobs.verify.enabled);
+    let jobs: Vec<String> = super::super::Job::ALL.iter().map(|job| format!("\"{job}\"")).collect();
+    assert!(read("check").contains(&format!("JOBS = {{{}}}", jobs.join(", "))), "{jobs:?}");
+}
