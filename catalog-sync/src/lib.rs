@@ -4,6 +4,7 @@
 //!   catalog/   the REST client: one attempt per call, statuses as typed outcomes
 //!   storage/   the object store behind a table, one I/O stack
 //!   datafile/  one Parquet file: layout, settings, metrics, upload
+//!   deletes    which rows of which data files are deleted
 //!   create     a table together with its first snapshot
 //!   snapshot   data files -> manifest, manifest list, commit
 //!   commit     the only commit loop: load -> decide -> POST once -> look again
@@ -29,6 +30,7 @@ pub mod commit;
 pub mod compact;
 pub mod create;
 pub mod datafile;
+mod deletes;
 pub mod embedded;
 pub mod engine;
 pub mod expire;

@@ -5,44 +5,13 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use bytes::Bytes;
 use catalog_sync::compact::options::Options;
 use catalog_sync::compact::{Error, Skipped, Verdict, compact};
-use common::{Between, Trouble, World};
-use futures::TryStreamExt;
-use iceberg::spec::{DataFile, DataFileBuilder, Literal, ManifestStatus, Operation};
+use common::{Between, TYPES, Trouble, World, files, rows, small_files};
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, Literal, ManifestStatus, Operation};
 use serde_json::json;
-
-const TYPES: [&str; 2] = ["click", "page_view"];
-
-/// A table of so many commits, each with a file of ten rows for each type.
-async fn small_files(commits: usize) -> Arc<World> {
-    let world = Arc::new(World::new().await);
-    for _ in 0..commits {
-        world.commit_rows(&TYPES, 10).await;
-    }
-    world
-}
-
-/// Every row of the table, as text, in order.
-async fn rows(world: &World) -> Vec<String> {
-    let loaded = world.load().await;
-    let table = loaded.to_iceberg(&world.store(&loaded)).unwrap();
-    let batches = table.scan().build().unwrap().to_arrow().await.unwrap();
-    let batches: Vec<RecordBatch> = batches.try_collect().await.unwrap();
-    let mut rows = Vec::new();
-    for batch in &batches {
-        rows.extend((0..batch.num_rows()).map(|row| format!("{:?}", batch.slice(row, 1).columns())));
-    }
-    rows.sort();
-    rows
-}
-
-async fn files(world: &World) -> BTreeSet<String> {
-    world.entries().await.0.into_iter().map(|entry| entry.0).collect()
-}
 
 #[tokio::test]
 async fn small_files_become_one_a_partition_with_the_same_rows_and_the_same_position() {
@@ -185,15 +154,17 @@ async fn an_answer_that_was_lost_is_found_in_the_table_and_nothing_is_sent_twice
 }
 
 #[tokio::test]
-async fn files_that_may_have_deleted_rows_are_left_alone_and_later_ones_are_not() {
-    let world = small_files(5).await;
-    world.delete_rows("click").await;
-    world.commit_rows(&TYPES, 10).await;
-    let report = world.compact(&Options { rewrite_all: true, ..Options::default() }).await;
-    assert_eq!((report.verdict, report.skipped.with_deletes), (Verdict::Committed, 5));
-    assert_eq!((report.done.groups, report.done.files_before), (2, 7));
-    // Five that were left alone, two that were written, and the delete file.
-    assert_eq!(files(&world).await.len(), 8);
+async fn files_that_may_have_deleted_rows_which_are_not_known_are_left_alone_and_later_ones_are_not() {
+    for content in [DataContentType::EqualityDeletes, DataContentType::PositionDeletes] {
+        let world = small_files(5).await;
+        world.commit_deletes("click", content, Bytes::from_static(b"no Parquet"), 1).await;
+        world.commit_rows(&TYPES, 10).await;
+        let report = world.compact(&Options { rewrite_all: true, ..Options::default() }).await;
+        assert_eq!((report.verdict, report.skipped.with_deletes), (Verdict::Committed, 5), "{content:?}");
+        assert_eq!((report.done.groups, report.done.files_before, report.done.delete_files), (2, 7, 0));
+        // Five that were left alone, two that were written, and the delete file.
+        assert_eq!(files(&world).await.len(), 8);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,7 +191,10 @@ async fn a_file_that_does_not_hold_what_its_manifest_says_is_not_replaced() {
     let before = world.load().await.metadata().current_snapshot_id();
     let report = world.compact(&Options::default()).await;
     assert_eq!((report.verdict, report.failed.len(), report.done.groups), (Verdict::Failed, 1, 0));
-    assert!(report.failed[0].why.starts_with("50 rows were read, the manifests tell of 51"), "{report:?}");
+    assert!(
+        report.failed[0].why.starts_with("50 rows were read, the manifests tell of 51 that are not deleted"),
+        "{report:?}"
+    );
     assert_eq!(world.load().await.metadata().current_snapshot_id(), before);
 
     // The other partitions are compacted all the same.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::engine::{self, EngineArgs};
+use super::select::{SelectArgs, at_least_one};
 use super::{CliError, TableArgs, columns, tell};
 use crate::compact::options::Options;
 use crate::compact::{Failed, Report, Rewritten, Skipped, Verdict, compact};
@@ -13,11 +14,14 @@ const EXAMPLES: &str = "\
 Each commit of the connector adds small files, and each query opens them all. Per partition, small files are packed into files of
 about the target size, row for row the same: the rows are counted and hashed on both sides, and files whose rows differ stay as
 they are. It may run while the table is being written: ingestion goes first, and what somebody else has rewritten or removed
-meanwhile is given up and found again by the next run. Files whose rows may be deleted are left alone.
+meanwhile is given up and found again by the next run.
+
+Rows that position deletes have deleted (Trino's DELETE and UPDATE) are left out, and delete files that delete nothing any more are
+removed with the same commit. Files that equality deletes may concern are left alone.
 
 Files are written as the table's properties say (write.*); a connector's own iceberg.tables.write-props.* are not looked at.
-Memory: about four files of the target size, and some hundred bytes for each file of the table. The replaced files stay in the
-object store, for snapshots that refer to them.
+Memory: for each group that is rewritten at once about four files of the target size, and some hundred bytes for each file of the
+table. The replaced files stay in the object store, for snapshots that refer to them.
 
 Past one machine: --engine trino has Trino rewrite the files of the same plan, a statement and a commit for each partition, and
 looks after each whether the table's position has survived; --engine spark prints statements to paste. Options of commits and of
@@ -29,7 +33,8 @@ Examples:
   catalog-sync compact --config connector.json --dry-run
   catalog-sync compact analytics.clickstream --min-input-files 20 --json
   catalog-sync compact --config connector.json --engine trino --trino-uri http://127.0.0.1:8080
-  catalog-sync compact --config connector.json --engine spark > compact.sql";
+  catalog-sync compact --config connector.json --engine spark > compact.sql
+  catalog-sync compact --where \"event_timestamp_day < '2026-11-01'\" --delete-file-threshold 1";
 
 /// What to rewrite.
 #[derive(Debug, Args)]
@@ -39,7 +44,10 @@ pub(super) struct CompactArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    sizes: SizeArgs,
+    select: SelectArgs,
+    /// Groups of files that are rewritten at once; each takes the memory of one
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
+    max_concurrent_file_group_rewrites: usize,
     /// Commit when all is done, not in parts
     #[arg(long)]
     no_partial_progress: bool,
@@ -52,47 +60,6 @@ pub(super) struct CompactArgs {
     table: TableArgs,
 }
 
-/// What is too small, too large, and enough.
-#[derive(Debug, Args)]
-pub(super) struct SizeArgs {
-    /// Bytes that a file should have [default: the table property write.target-file-size-bytes]
-    #[arg(long)]
-    target_file_size_bytes: Option<u64>,
-    /// Rewrite files that are smaller [default: three quarters of the target]
-    #[arg(long)]
-    min_file_size_bytes: Option<u64>,
-    /// Rewrite files that are larger [default: 1.8 times the target]
-    #[arg(long)]
-    max_file_size_bytes: Option<u64>,
-    /// Bytes of the files that are rewritten together, at most
-    #[arg(long, default_value_t = Options::default().max_file_group_size_bytes)]
-    max_file_group_size_bytes: u64,
-    /// Small files of a partition that are rewritten although they do not fill a file
-    #[arg(long, default_value_t = Options::default().min_input_files, value_parser = at_least_one)]
-    min_input_files: usize,
-    /// Rewrite every file, whatever its size
-    #[arg(long)]
-    rewrite_all: bool,
-}
-
-impl SizeArgs {
-    pub(super) fn options(self) -> Options {
-        Options {
-            target_file_size_bytes: self.target_file_size_bytes,
-            min_file_size_bytes: self.min_file_size_bytes,
-            max_file_size_bytes: self.max_file_size_bytes,
-            max_file_group_size_bytes: self.max_file_group_size_bytes,
-            min_input_files: self.min_input_files,
-            rewrite_all: self.rewrite_all,
-            ..Options::default()
-        }
-    }
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "it must be a whole number above 0".to_owned())
-}
-
 /// Compacts and prints.
 pub(super) async fn run(args: CompactArgs) -> Result<ExitCode, CliError> {
     let as_json = args.table.json;
@@ -100,7 +67,8 @@ pub(super) async fn run(args: CompactArgs) -> Result<ExitCode, CliError> {
         dry_run: args.dry_run,
         partial_progress: !args.no_partial_progress,
         max_commits: args.partial_progress_max_commits,
-        ..args.sizes.options()
+        max_concurrent_rewrites: args.max_concurrent_file_group_rewrites,
+        ..args.select.options()
     };
     let (client, ident) = args.table.connect().await?;
     if let Some(code) = engine::run(args.engine, &client, &ident, &options, as_json).await? {
@@ -136,7 +104,9 @@ fn text(report: &Report) -> String {
         row("files afterwards", |it| Some(it.files_after)),
         row("bytes before", |it| Some(it.bytes_before)),
         row("bytes afterwards", |it| it.bytes_after),
-        row("rows", |it| Some(it.rows)),
+        row("rows before", |it| Some(it.rows)),
+        row("deleted rows left out", |it| Some(it.deleted_rows)),
+        row("delete files removed", |it| Some(it.delete_files)),
     ];
     out.push_str(&columns(&["", "planned", "done"], &rows, &[1, 2]));
     if report.yielded > 0 {
@@ -147,7 +117,7 @@ fn text(report: &Report) -> String {
     }
     let Skipped { with_deletes, of_other_spec, of_other_format, of_odd_manifest } = report.skipped;
     let left = [
-        (with_deletes, "rows of them may be deleted"),
+        (with_deletes, "rows of them may be deleted by what is no position delete file, or cannot be read"),
         (of_other_spec, "they have another partition spec"),
         (of_other_format, "they are no Parquet"),
         (of_odd_manifest, "they are listed twice, or their manifest cannot be written anew"),
@@ -163,8 +133,16 @@ mod tests {
     use super::*;
 
     fn report(verdict: Verdict) -> Report {
-        let rewritten =
-            Rewritten { groups: 2, files_before: 30, files_after: 3, bytes_before: 9_000, bytes_after: None, rows: 77 };
+        let rewritten = Rewritten {
+            groups: 2,
+            files_before: 30,
+            files_after: 3,
+            bytes_before: 9_000,
+            rows: 77,
+            deleted_rows: 4,
+            delete_files: 1,
+            ..Rewritten::default()
+        };
         let is_done = verdict == Verdict::Committed;
         let failed = Failed { partition: "p".into(), files: 5, first_file: "f".into(), why: "w".into() };
         Report {
@@ -189,7 +167,8 @@ mod tests {
         assert!(cells.contains(&vec!["bytes", "afterwards", "-", "8000"]), "{printed}");
         assert!(printed.contains("1 groups were given up"), "{printed}");
         assert!(printed.contains(" p: 5 files, as f, stay as they are: w\n"), "{printed}");
-        assert!(printed.contains("4 files are left alone: rows of them may be deleted\n"), "{printed}");
+        assert!(printed.contains("4 files are left alone: rows of them may be deleted by "), "{printed}");
+        assert!(cells.contains(&vec!["delete", "files", "removed", "1", "1"]), "{printed}");
         let printed = text(&report(Verdict::Planned));
         assert!(printed.contains("would take the place of 30; nothing was changed\n"), "{printed}");
         assert!(text(&report(Verdict::NothingToGain)).contains("nothing to gain"));

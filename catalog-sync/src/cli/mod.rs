@@ -12,6 +12,7 @@ mod plan;
 mod position;
 mod rewrite;
 mod run;
+mod select;
 mod serve;
 mod sweep;
 mod table;

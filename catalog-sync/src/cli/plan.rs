@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use super::compact::SizeArgs;
+use super::select::SelectArgs;
 use super::{CliError, TableArgs, columns, tell};
 use crate::compact;
 use crate::compact::plan::Health;
 use crate::rewrite::{Report, rewrite_manifests};
 
 const EXAMPLES: &str = "\
-Reads metadata only and changes nothing. Small files are those that `catalog-sync compact` would pack, if enough of them are in one
+Reads metadata and position delete files, and changes nothing. Small files are those that `catalog-sync compact` would pack, if enough of them are in one
 partition.
 
 Examples:
@@ -27,7 +27,7 @@ const PRINTED: usize = 20;
 #[command(after_help = EXAMPLES)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
-    sizes: SizeArgs,
+    select: SelectArgs,
     #[command(flatten)]
     table: TableArgs,
 }
@@ -43,7 +43,7 @@ struct Plan {
 /// Plans and prints.
 pub(super) async fn run(args: PlanArgs) -> Result<ExitCode, CliError> {
     let as_json = args.table.json;
-    let options = args.sizes.options();
+    let options = args.select.options();
     let (client, ident) = args.table.connect().await?;
     let compact::Plan { compaction, partitions } = compact::plan(&client, &ident, &options).await?;
     let rewrite_manifests = rewrite_manifests(&client, &ident, true).await?;
@@ -59,8 +59,11 @@ fn text(plan: &Plan) -> String {
     let rows = [
         (
             "compact",
-            format!("{} files become {}, {} bytes", compact.files_before, compact.files_after, compact.bytes_before),
-            compact.groups > 0,
+            format!(
+                "{} files become {}, {} bytes; {} delete files go",
+                compact.files_before, compact.files_after, compact.bytes_before, compact.delete_files
+            ),
+            compact.groups > 0 || compact.delete_files > 0,
         ),
         (
             "rewrite-manifests",
@@ -74,12 +77,12 @@ fn text(plan: &Plan) -> String {
     out.push_str(&columns(&[], &rows.map(row), &[]));
     out.push('\n');
     let row = |it: &Health| {
-        let numbers = [it.files, it.bytes, it.average(), it.small_files, it.large_files, it.rows];
+        let numbers = [it.files, it.bytes, it.average(), it.small_files, it.large_files, it.rows, it.delete_files];
         [it.partition.clone()].into_iter().chain(numbers.map(|number| number.to_string())).collect()
     };
     let rows: Vec<Vec<String>> = plan.partitions.iter().take(PRINTED).map(row).collect();
-    let headings = ["partition", "files", "bytes", "bytes a file", "small", "large", "rows"];
-    out.push_str(&columns(&headings, &rows, &[1, 2, 3, 4, 5, 6]));
+    let headings = ["partition", "files", "bytes", "bytes a file", "small", "large", "rows", "delete files"];
+    out.push_str(&columns(&headings, &rows, &[1, 2, 3, 4, 5, 6, 7]));
     if partitions > PRINTED {
         out.push_str(&format!(" … and {} more; --json has them all\n", partitions - PRINTED));
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use schemas::partition::PartitionKey;
 
+use super::filter::Filter;
 use super::plan::Sizes;
 
 /// How files are rewritten.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Only plan.
     pub dry_run: bool,
@@ -23,8 +24,16 @@ pub struct Options {
     pub max_file_group_size_bytes: u64,
     /// Candidates of a partition that are rewritten although they do not fill a file.
     pub min_input_files: usize,
+    /// Position delete files that make a data file a candidate.
+    pub delete_file_threshold: usize,
+    /// Share of deleted rows that makes a data file a candidate.
+    pub delete_ratio_threshold: f64,
     /// Rewrite every file.
     pub rewrite_all: bool,
+    /// Partitions to look at; all, if none is said.
+    pub filter: Option<Filter>,
+    /// Groups that are rewritten at once.
+    pub max_concurrent_rewrites: usize,
     /// Commit what is done before all is done.
     pub partial_progress: bool,
     /// Commits at most, with partial progress.
@@ -41,7 +50,11 @@ impl Default for Options {
             max_file_size_bytes: None,
             max_file_group_size_bytes: 1024 * 1024 * 1024,
             min_input_files: 5,
+            delete_file_threshold: usize::MAX,
+            delete_ratio_threshold: 0.3,
             rewrite_all: false,
+            filter: None,
+            max_concurrent_rewrites: 1,
             partial_progress: true,
             max_commits: 10,
         }
@@ -61,6 +74,8 @@ impl Options {
             max: self.max_file_size_bytes.unwrap_or(target.saturating_add(target / 5 * 4)),
             group_max: self.max_file_group_size_bytes,
             input_files_min: self.min_input_files.max(1),
+            delete_files_min: self.delete_file_threshold.max(1),
+            delete_ratio_min: self.delete_ratio_threshold,
             all: self.rewrite_all,
         };
         let Sizes { min, max, .. } = sizes;
@@ -73,6 +88,9 @@ impl Options {
                 "max-file-group-size-bytes ({}) must not be below target-file-size-bytes ({target})",
                 sizes.group_max
             )),
+            () if !(0.0..=1.0).contains(&sizes.delete_ratio_min) => {
+                Err(format!("delete-ratio-threshold ({}) must lie between 0 and 1", sizes.delete_ratio_min))
+            }
             () => Ok(sizes),
         }
     }
@@ -91,6 +109,14 @@ mod tests {
             Options { target_file_size_bytes: Some(100), max_file_size_bytes: Some(100), ..Options::default() };
         let sizes = options.sizes(1_000).unwrap();
         assert_eq!((sizes.min, sizes.target, sizes.max), (75, 100, 100));
+    }
+
+    #[test]
+    fn a_share_of_deleted_rows_lies_between_none_and_all() {
+        for ratio in [-0.1, 1.1, f64::NAN] {
+            let options = Options { delete_ratio_threshold: ratio, ..Options::default() };
+            assert!(options.sizes(10).unwrap_err().contains("delete-ratio-threshold"), "{ratio}");
+        }
     }
 
     #[test]

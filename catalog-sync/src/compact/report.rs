@@ -5,9 +5,15 @@ use std::collections::BTreeMap;
 use iceberg::TableIdent;
 use serde::Serialize;
 
+use super::commit::Reading;
+use super::deletes::DeleteFile;
 use super::live::{Inventory, Skipped};
-use super::plan::{FileGroup, Sizes};
+use super::plan::FileGroup;
 use super::write::GroupError;
+
+/// Summary key of the rows that position deletes had deleted, and that the new files do not hold any more. Where it stands,
+/// records added less records removed are that many fewer, and removed delete files change nothing beside it.
+pub(crate) const APPLIED_KEY: &str = "catalog-sync.applied-position-deletes";
 
 /// What a call led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -38,8 +44,12 @@ pub struct Rewritten {
     pub bytes_before: u64,
     /// Bytes afterwards; none if planned.
     pub bytes_after: Option<u64>,
-    /// Rows, before as after.
+    /// Rows before, deleted ones included.
     pub rows: u64,
+    /// Rows that position deletes had deleted, and that are not in the new files; at most, if planned.
+    pub deleted_rows: u64,
+    /// Delete files that delete nothing any more and are removed.
+    pub delete_files: u64,
 }
 
 /// A group that was not rewritten.
@@ -80,18 +90,20 @@ pub struct Report {
 
 impl Report {
     /// Before anything is done.
-    pub(super) fn begin(table: &TableIdent, inventory: &Inventory, groups: &[FileGroup], sizes: &Sizes) -> Self {
-        let mut planned = Rewritten::default();
+    pub(super) fn begin(table: &TableIdent, inventory: &Inventory, groups: &[FileGroup], reading: &Reading) -> Self {
+        let gone = reading.left.dangling(groups.iter().flat_map(|group| &group.files));
+        let mut planned = Rewritten { delete_files: gone.len() as u64, ..Rewritten::default() };
         for group in groups {
             planned.groups += 1;
             planned.files_before += group.files.len() as u64;
-            planned.files_after += sizes.outputs(group.bytes());
+            planned.files_after += group.outputs(&reading.tools.sizes);
             planned.bytes_before += group.bytes();
             planned.rows += group.rows();
+            planned.deleted_rows += group.rows() - group.live_rows();
         }
         Self {
             table: table.to_string(),
-            verdict: if groups.is_empty() { Verdict::NothingToGain } else { Verdict::Planned },
+            verdict: if groups.is_empty() && gone.is_empty() { Verdict::NothingToGain } else { Verdict::Planned },
             files: inventory.files.values().map(|files| files.len() as u64).sum(),
             skipped: inventory.skipped,
             planned,
@@ -115,16 +127,37 @@ impl Failed {
 }
 
 impl Rewritten {
-    /// The counters of a snapshot.
-    pub(super) fn summary(&self) -> BTreeMap<String, String> {
-        let counters = [
+    pub(super) fn add(&mut self, other: &Self) {
+        self.groups += other.groups;
+        self.files_before += other.files_before;
+        self.files_after += other.files_after;
+        self.bytes_before += other.bytes_before;
+        *self.bytes_after.get_or_insert(0) += other.bytes_after.unwrap_or(0);
+        self.rows += other.rows;
+        self.deleted_rows += other.deleted_rows;
+        self.delete_files += other.delete_files;
+    }
+
+    /// The counters of a snapshot that removes these delete files.
+    pub(super) fn summary<'a>(&self, deletes: impl Iterator<Item = &'a DeleteFile>) -> BTreeMap<String, String> {
+        let (count, records, bytes) = deletes
+            .fold((0, 0, 0), |(count, records, bytes), file| (count + 1, records + file.records, bytes + file.bytes));
+        let mut counters = vec![
             ("added-data-files", self.files_after),
             ("deleted-data-files", self.files_before),
-            ("added-records", self.rows),
+            ("added-records", self.rows - self.deleted_rows),
             ("deleted-records", self.rows),
             ("added-files-size", self.bytes_after.unwrap_or(0)),
-            ("removed-files-size", self.bytes_before),
+            ("removed-files-size", self.bytes_before + bytes),
         ];
-        counters.map(|(key, count)| (key.to_owned(), count.to_string())).into()
+        if count > 0 {
+            counters.push(("removed-delete-files", count));
+            counters.push(("removed-position-delete-files", count));
+            counters.push(("removed-position-deletes", records));
+        }
+        if count > 0 || self.deleted_rows > 0 {
+            counters.push((APPLIED_KEY, self.deleted_rows));
+        }
+        counters.into_iter().map(|(key, count)| (key.to_owned(), count.to_string())).collect()
     }
 }

@@ -4,23 +4,21 @@
 //!   read (async)  ── batches ──>  encode and compare (a thread)  ── files ──>  upload (async)
 //! ```
 //!
-//! Files are read in their order, so that rows that came together stay together; small ones are opened ahead. In memory are at
-//! most a row group of a file that is read (or of some small files), the file that is being written, one that waits and one that is
-//! being stored, and some batches of rows; files are as large as `write.target-file-size-bytes` says. Each file is decoded again
-//! before it is stored. What was stored belongs to no
-//! snapshot yet. Called by [`super::compact`].
+//! In memory are at most a row group of a file that is read (or of some small files), the file that is being written, one that
+//! waits and one that is being stored, some batches of rows, and the places of deleted rows; files are as large as
+//! `write.target-file-size-bytes` says. Each file is decoded again before it is stored. What was stored belongs to no snapshot
+//! yet. Called by [`super::compact`].
 
+use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_schema::ArrowError;
-use futures::{StreamExt, TryStreamExt, stream};
-use iceberg::Runtime;
-use iceberg::arrow::{ArrowReader, ArrowReaderBuilder};
-use iceberg::scan::{ArrowRecordBatchStream, FileScanTask};
-use iceberg::spec::{DataFile, DataFileFormat, NameMapping};
+use futures::{TryStreamExt, stream};
+use iceberg::spec::{DataFile, NameMapping};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -28,20 +26,19 @@ use parquet::errors::ParquetError;
 use schemas::partition::{PartitionKey, day_of};
 use tokio::sync::mpsc;
 
-use super::plan::{FileFact, FileGroup, Sizes};
+use super::commit::Reading;
+use super::deletes;
+use super::plan::{FileGroup, Sizes};
+use super::read::{self, BATCH_ROWS};
 use super::rows::{RowSum, RowSummer};
 use crate::datafile::EncodedFile;
 use crate::datafile::layout::TableLayout;
 use crate::datafile::settings::WriterSettings;
 use crate::datafile::upload::{UploadError, upload};
-use crate::replace::Base;
+use crate::deletes::Places;
 
-/// Rows that are read at a time.
-const BATCH_ROWS: usize = 8_192;
 /// Batches that wait between reading and writing.
 const BATCHES_WAITING: usize = 2;
-/// Files that are opened ahead, if they are small.
-const OPEN_AHEAD: u64 = 4;
 
 /// A group was not rewritten. Its files are as they were; what was stored belongs to nobody.
 #[derive(Debug, thiserror::Error)]
@@ -64,12 +61,12 @@ pub enum GroupError {
     NotInPartition,
     /// What was written is not what was read.
     #[error(
-        "{read} rows were read, the manifests tell of {listed}, and {written} were written: they are not the same, see \
-         `catalog-sync verify`"
+        "{read} rows were read, the manifests tell of {expected} that are not deleted, and {written} were written: they are not \
+         the same, see `catalog-sync verify`"
     )]
     NotTheSame {
-        /// Rows by the manifests.
-        listed: u64,
+        /// Rows by the manifests, less those that delete files name.
+        expected: u64,
         /// Rows read.
         read: u64,
         /// Rows written.
@@ -87,82 +84,70 @@ pub(super) struct Tools {
     pub(super) sizes: Sizes,
     /// Ids of columns by name, for files that do not have them.
     pub(super) name_mapping: Option<Arc<NameMapping>>,
+    /// Groups that are rewritten at once.
+    pub(super) at_once: usize,
 }
 
-/// Writes the rows of a group into new files.
+/// What a group has become.
+pub(super) struct New {
+    pub(super) files: Vec<DataFile>,
+    /// Rows that were deleted before, and are in none of them.
+    pub(super) deleted: u64,
+}
+
+/// Writes the rows of a group into new files, without those that are deleted.
 ///
 /// # Errors
 /// [`GroupError`].
-pub(super) async fn write(base: &Base, tools: &Arc<Tools>, group: &FileGroup) -> Result<Vec<DataFile>, GroupError> {
+pub(super) async fn write(reading: &Reading, group: &FileGroup) -> Result<New, GroupError> {
+    let (store, tools) = (&reading.base.store, &reading.tools);
+    let places = deletes::places(&reading.deletes, &group.files, &store.file_io()).await?;
+    let deleted = places.values().map(Places::len).sum();
+    let expected = group.rows().saturating_sub(deleted);
     let (batches, to_encode) = mpsc::channel(BATCHES_WAITING);
     let (files, to_store) = mpsc::channel(1);
-    let encoding = Encoding::new(Arc::clone(tools), group);
+    let encoding = Encoding::new(Arc::clone(tools), group, expected);
     let encode = tokio::task::spawn_blocking(move || encoding.run(to_encode, &files));
     let stored = stream::unfold(to_store, |mut files| async { files.recv().await.map(|file| (file, files)) });
     let (read, stored) =
-        tokio::join!(read(base, tools, group, batches), upload(&base.store, &tools.layout, stored, "compact", 1));
+        tokio::join!(read(reading, group, &places, batches), upload(store, &tools.layout, stored, "compact", 1));
     let encoded = encode.await.map_err(|_| GroupError::BrokenOff)?;
     // The first cause: when one of the three ends, the others break off.
     match (read, encoded, stored) {
         (Err(error), _, _) | (_, Err(error @ (GroupError::Write(_) | GroupError::Rows(_))), _) => Err(error),
         (_, _, Err(error)) => Err(error.into()),
         (_, Err(error), _) => Err(error),
-        (Ok(()), Ok(sums), Ok(files)) => sums.check(group.rows()).map(|()| files),
+        (Ok(read), Ok(written), Ok(files)) => Sums { read, written }.check(expected).map(|()| New { files, deleted }),
     }
 }
 
-/// Reads the files of a group and hands their rows on; ends early when nobody takes them any more.
+/// Reads the files of a group and hands the rows on that are not deleted; ends early when nobody takes them any more.
 async fn read(
-    base: &Base,
-    tools: &Tools,
+    reading: &Reading,
     group: &FileGroup,
+    deleted: &HashMap<String, Places>,
     batches: mpsc::Sender<RecordBatch>,
-) -> Result<(), GroupError> {
-    let schema = base.loaded.metadata().current_schema();
-    let task = |file: &FileFact| {
-        FileScanTask::builder()
-            .with_file_size_in_bytes(file.bytes)
-            .with_start(0)
-            .with_length(file.bytes)
-            .with_record_count(Some(file.rows))
-            .with_data_file_path(file.location.clone())
-            .with_data_file_format(DataFileFormat::Parquet)
-            .with_schema(Arc::clone(schema))
-            .with_project_field_ids(tools.layout.columns().iter().map(|column| column.field_id).collect())
-            .with_name_mapping(tools.name_mapping.clone())
-            .with_case_sensitive(true)
-            .build()
-    };
-    let reader = ArrowReaderBuilder::new(base.store.file_io(), Runtime::try_current()?)
-        .with_data_file_concurrency_limit(1)
-        .with_batch_size(BATCH_ROWS)
-        .build();
-    let opened: Vec<_> = group.files.iter().map(|file| open(reader.clone(), task(file))).collect();
-    let largest = group.files.iter().map(|file| file.bytes).max().unwrap_or(0);
-    let ahead = (tools.sizes.target / largest.max(1)).clamp(1, OPEN_AHEAD);
-    let mut opened = stream::iter(opened).buffered(usize::try_from(ahead).unwrap_or(1));
-    while let Some((first, rest)) = opened.try_next().await? {
-        let mut rows = stream::iter(first.map(Ok)).chain(rest);
-        while let Some(batch) = rows.try_next().await? {
-            let batch = tools.layout.arrange(&batch)?;
-            if !is_in(&batch, &group.key) {
-                return Err(GroupError::NotInPartition);
-            }
-            if batches.send(batch).await.is_err() {
-                return Ok(());
-            }
+) -> Result<RowSum, GroupError> {
+    let layout = &reading.tools.layout;
+    let field_ids: Vec<i32> = layout.columns().iter().map(|column| column.field_id).collect();
+    let mut parts = pin!(read::parts(reading, &group.files, &field_ids)?);
+    let mut summer = RowSummer::new(layout.schema())?;
+    while let Some(mut part) = parts.try_next().await? {
+        part.rows = layout.arrange(&part.rows)?;
+        if !is_in(&part.rows, &group.key) {
+            return Err(GroupError::NotInPartition);
+        }
+        let deleted = group.files.get(part.file).and_then(|file| deleted.get(&file.location));
+        let rows = deleted.map_or_else(|| Ok(part.rows.clone()), |places| part.without(places))?;
+        if rows.num_rows() == 0 {
+            continue;
+        }
+        summer.add(&rows)?;
+        if batches.send(rows).await.is_err() {
+            break;
         }
     }
-    Ok(())
-}
-
-/// The first rows of a file, and the others.
-async fn open(
-    reader: ArrowReader,
-    task: FileScanTask,
-) -> iceberg::Result<(Option<RecordBatch>, ArrowRecordBatchStream)> {
-    let mut rows = reader.read(stream::iter([Ok(task)]).boxed())?.stream();
-    Ok((rows.try_next().await?, rows))
+    Ok(summer.sum())
 }
 
 /// Whether all rows are of this partition.
@@ -183,12 +168,12 @@ struct Sums {
 }
 
 impl Sums {
-    fn check(&self, listed: u64) -> Result<(), GroupError> {
+    fn check(&self, expected: u64) -> Result<(), GroupError> {
         let Self { read, written } = self;
-        if read == written && read.rows == listed {
+        if read == written && read.rows == expected {
             return Ok(());
         }
-        Err(GroupError::NotTheSame { listed, read: read.rows, written: written.rows })
+        Err(GroupError::NotTheSame { expected, read: read.rows, written: written.rows })
     }
 }
 
@@ -202,9 +187,8 @@ struct Encoding {
 }
 
 impl Encoding {
-    fn new(tools: Arc<Tools>, group: &FileGroup) -> Self {
-        let outputs = tools.sizes.outputs(group.bytes());
-        let file_rows = group.rows().div_ceil(outputs);
+    fn new(tools: Arc<Tools>, group: &FileGroup, rows: u64) -> Self {
+        let file_rows = rows.div_ceil(group.outputs(&tools.sizes)).max(1);
         Self { tools, key: group.key.clone(), file_rows, open: None }
     }
 
@@ -213,13 +197,10 @@ impl Encoding {
         mut self,
         mut batches: mpsc::Receiver<RecordBatch>,
         files: &mpsc::Sender<EncodedFile>,
-    ) -> Result<Sums, GroupError> {
-        let schema = self.tools.layout.schema();
-        let (mut read, mut written) = (RowSummer::new(schema)?, RowSummer::new(schema)?);
+    ) -> Result<RowSum, GroupError> {
+        let mut written = RowSummer::new(self.tools.layout.schema())?;
         while let Some(batch) = batches.blocking_recv() {
-            read.add(&batch)?;
-            let file = self.push(&batch)?;
-            if let Some(file) = file {
+            if let Some(file) = self.push(&batch)? {
                 self.hand_over(file, &mut written, files)?;
             }
         }
@@ -227,7 +208,7 @@ impl Encoding {
             let file = EncodedFile::finish(writer, self.key.clone(), rows)?;
             self.hand_over(file, &mut written, files)?;
         }
-        Ok(Sums { read: read.sum(), written: written.sum() })
+        Ok(written.sum())
     }
 
     /// Adds rows; a file that has enough is finished.

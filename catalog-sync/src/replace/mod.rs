@@ -18,7 +18,7 @@ pub(crate) mod facts;
 mod pack;
 pub(crate) mod stage;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 
 use iceberg::TableIdent;
@@ -44,7 +44,7 @@ const HISTORY: usize = 100;
 pub struct Counts {
     /// Manifests of data files.
     pub data_manifests: u64,
-    /// Manifests of delete files, which stay as they are.
+    /// Manifests of delete files.
     pub delete_manifests: u64,
     /// Bytes of all of them; none for what is only planned.
     pub bytes: Option<u64>,
@@ -63,11 +63,11 @@ pub(crate) struct Base {
 
 impl Base {
     /// Whether files that were read on another base may be replaced on this one, if they are there: it is the same table,
-    /// nobody has deleted rows, and no orphan sweep has run.
-    pub(crate) fn is_as_read(&self, on: &Self) -> bool {
+    /// nobody has deleted rows, so that these are its delete manifests, and no orphan sweep has run.
+    pub(crate) fn is_as_read(&self, on: &Self, deletes: &BTreeSet<String>) -> bool {
         let (now, then) = (&self.facts, &on.facts);
         let is_same = (&now.uuid, &now.sweep_epoch) == (&then.uuid, &then.sweep_epoch);
-        is_same && stage::deletes(&self.list) == stage::deletes(&on.list)
+        is_same && stage::deletes(&self.list) == *deletes
     }
 }
 
@@ -306,6 +306,12 @@ impl Replace<'_> {
 }
 
 impl Staged {
+    /// The delete manifests of the table when it is committed.
+    pub(crate) fn deletes_after(&self) -> BTreeSet<String> {
+        let kept = self.deletes.iter().flatten().filter(|location| !self.replaced.contains(*location)).cloned();
+        kept.chain(stage::deletes(&self.created)).collect()
+    }
+
     /// Whether it was committed, and a base with these manifests comes after it.
     fn is_in(&self, list: &[ManifestFile]) -> bool {
         self.created.first().is_some_and(|ours| list.iter().any(|it| it.manifest_path == ours.manifest_path))

@@ -56,6 +56,10 @@ pub(crate) struct Change {
     pub(crate) added: Vec<DataFile>,
     /// Locations of the files that go; they are in those manifests.
     pub(crate) removed: HashSet<String>,
+    /// Delete manifests to be written anew, in the same form.
+    pub(crate) delete_manifests: Vec<(i32, Vec<usize>)>,
+    /// Locations of the delete files that go; they are in those.
+    pub(crate) removed_deletes: HashSet<String>,
 }
 
 impl Change {
@@ -76,14 +80,18 @@ pub(crate) fn deletes(list: &[ManifestFile]) -> BTreeSet<String> {
     deletes.map(|manifest| manifest.manifest_path.clone()).collect()
 }
 
-/// What the list says of the manifests that can be rewritten: those of data files, whose counts are known, which are not
-/// encrypted, and whose partition columns are there still.
-pub(crate) fn facts(metadata: &TableMetadata, list: &[ManifestFile]) -> Vec<ManifestFact> {
+/// What the list says of the manifests of data files, or of delete files, that can be rewritten: those whose counts are known,
+/// which are not encrypted, and whose partition columns are there still.
+pub(crate) fn facts(
+    metadata: &TableMetadata,
+    list: &[ManifestFile],
+    content: ManifestContentType,
+) -> Vec<ManifestFact> {
     let mut specs: HashMap<i32, Option<Partitioning>> = HashMap::new();
     let fact = |(place, manifest): (usize, &ManifestFile)| {
         let spec_id = manifest.partition_spec_id;
         let spec = specs.entry(spec_id).or_insert_with(|| Partitioning::of(metadata, spec_id)).as_ref()?;
-        let is_plain = manifest.content == ManifestContentType::Data && manifest.key_metadata.is_none();
+        let is_plain = manifest.content == content && manifest.key_metadata.is_none();
         let count = |count: Option<u32>| count.map(u64::from);
         let live = count(manifest.added_files_count)? + count(manifest.existing_files_count)?;
         let deleted = count(manifest.deleted_files_count)?;
@@ -145,28 +153,14 @@ pub(crate) async fn stage(base: &Base, change: Change, limits: &Limits) -> Resul
         let location = writing.location();
         writing.created.push(write_manifest(metadata, store, snapshot_id, location, &files).await?);
     }
-    let added = writing.created.len();
-    let mut replaced = HashSet::new();
-    let mut removed = Tally::default();
-    for (spec_id, places) in &change.manifests {
-        let manifests: Vec<&ManifestFile> = places.iter().filter_map(|&place| list.get(place)).collect();
-        replaced.extend(manifests.iter().map(|manifest| manifest.manifest_path.clone()));
-        let gone = writing.group(*spec_id, &manifests, limits, &change.removed).await?;
-        removed = removed.and(&gone);
-    }
-    let created = writing.created;
-    let from = list.iter().filter(|manifest| replaced.contains(&manifest.manifest_path));
-    let kept = Tally::of(created.iter().skip(added));
-    let (read, written) = (Tally::of(from), kept.and(&removed));
-    if removed.files != change.removed.len() as u64 {
-        return Err(Error::NotListed { wanted: change.removed.len() as u64, found: removed.files });
-    }
-    if read != written {
-        return Err(Error::Miscounted { read: read.to_string(), written: written.to_string() });
-    }
-    let deletes = (!change.removed.is_empty()).then(|| deletes(list));
+    let data = (&change.manifests[..], &change.removed);
+    let (mut replaced, files) = writing.replace(list, data, limits, ManifestContentType::Data).await?;
+    let deletes_of = (&change.delete_manifests[..], &change.removed_deletes);
+    replaced.extend(writing.replace(list, deletes_of, limits, ManifestContentType::Deletes).await?.0);
+    let removes = !change.removed.is_empty() || !change.removed_deletes.is_empty();
+    let deletes = removes.then(|| deletes(list));
     let sweep_epoch = base.facts.sweep_epoch.clone();
-    Ok(Staged { snapshot_id, sweep_epoch, deletes, replaced, created, files: kept.files })
+    Ok(Staged { snapshot_id, sweep_epoch, deletes, replaced, created: writing.created, files })
 }
 
 struct Writing<'a> {
@@ -178,10 +172,36 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
+    /// Writes the manifests of one kind anew, without the files that go; the locations of the manifests, and the files that stay.
+    async fn replace(
+        &mut self,
+        list: &[ManifestFile],
+        (groups, removed): (&[(i32, Vec<usize>)], &HashSet<String>),
+        limits: &Limits,
+        content: ManifestContentType,
+    ) -> Result<(HashSet<String>, u64), Error> {
+        let (before, mut replaced, mut gone) = (self.created.len(), HashSet::new(), Tally::default());
+        for (spec_id, places) in groups {
+            let manifests: Vec<&ManifestFile> = places.iter().filter_map(|&place| list.get(place)).collect();
+            replaced.extend(manifests.iter().map(|manifest| manifest.manifest_path.clone()));
+            gone = gone.and(&self.group((*spec_id, content), &manifests, limits, removed).await?);
+        }
+        let from = list.iter().filter(|manifest| replaced.contains(&manifest.manifest_path));
+        let kept = Tally::of(self.created.iter().skip(before));
+        let (read, written) = (Tally::of(from), kept.and(&gone));
+        if gone.files != removed.len() as u64 {
+            return Err(Error::NotListed { wanted: removed.len() as u64, found: gone.files });
+        }
+        if read != written {
+            return Err(Error::Miscounted { read: read.to_string(), written: written.to_string() });
+        }
+        Ok((replaced, kept.files))
+    }
+
     /// Writes the entries of these manifests anew, and tells those that were removed.
     async fn group(
         &mut self,
-        spec_id: i32,
+        (spec_id, content): (i32, ManifestContentType),
         manifests: &[&ManifestFile],
         limits: &Limits,
         removed: &HashSet<String>,
@@ -202,7 +222,7 @@ impl Writing<'_> {
                 }
             }
             if gone.len() >= MANIFEST_FILES {
-                self.write(&spec, std::mem::take(&mut gone), ManifestStatus::Deleted).await?;
+                self.write((&spec, content), std::mem::take(&mut gone), ManifestStatus::Deleted).await?;
             }
             if packer.is_full() {
                 let entries = match entries {
@@ -210,16 +230,16 @@ impl Writing<'_> {
                     None => *entries.insert(self.entries(&spec, &packer, limits)?),
                 };
                 for manifest in packer.overflow(entries) {
-                    self.write(&spec, manifest, ManifestStatus::Existing).await?;
+                    self.write((&spec, content), manifest, ManifestStatus::Existing).await?;
                 }
             }
         }
         let entries = entries.map_or_else(|| self.entries(&spec, &packer, limits), Ok)?;
         for manifest in packer.rest(entries) {
-            self.write(&spec, manifest, ManifestStatus::Existing).await?;
+            self.write((&spec, content), manifest, ManifestStatus::Existing).await?;
         }
         if !gone.is_empty() {
-            self.write(&spec, gone, ManifestStatus::Deleted).await?;
+            self.write((&spec, content), gone, ManifestStatus::Deleted).await?;
         }
         Ok(tally)
     }
@@ -245,13 +265,17 @@ impl Writing<'_> {
 
     async fn write(
         &mut self,
-        spec: &Partitioning,
+        (spec, content): (&Partitioning, ManifestContentType),
         entries: Vec<ManifestEntry>,
         status: ManifestStatus,
     ) -> Result<(), Error> {
         let output = self.store.file_io().new_output(self.location())?;
         let (schema, spec) = (Arc::clone(self.metadata.current_schema()), spec.spec.as_ref().clone());
-        let mut writer = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec).build_v2_data();
+        let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec);
+        let mut writer = match content {
+            ManifestContentType::Data => builder.build_v2_data(),
+            ManifestContentType::Deletes => builder.build_v2_deletes(),
+        };
         for entry in entries {
             let (Some(snapshot_id), Some(sequence_number)) = (entry.snapshot_id(), entry.sequence_number()) else {
                 return Err(Error::Unnumbered(entry.file_path().to_owned()));

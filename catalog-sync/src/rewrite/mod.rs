@@ -10,7 +10,7 @@ mod plan;
 use std::collections::BTreeMap;
 
 use iceberg::TableIdent;
-use iceberg::spec::{ManifestFile, TableMetadata};
+use iceberg::spec::{ManifestContentType, ManifestFile, TableMetadata};
 use serde::Serialize;
 
 use self::plan::Group;
@@ -94,7 +94,7 @@ impl Work for Rewrite {
 /// What is to be rewritten of these manifests, and what one may hold.
 fn groups(metadata: &TableMetadata, list: &[ManifestFile]) -> Result<(Vec<Group>, Limits), Error> {
     let limits = Limits::of(metadata.properties()).map_err(Error::Property)?;
-    Ok((plan::plan(&stage::facts(metadata, list), &limits), limits))
+    Ok((plan::plan(&stage::facts(metadata, list, ManifestContentType::Data), &limits), limits))
 }
 
 /// Manifests of a list whose place fewer would take.

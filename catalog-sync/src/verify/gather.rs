@@ -16,6 +16,8 @@ use super::overrides::Word;
 use super::{VerifyError, plural};
 use crate::catalog::{CatalogClient, CatalogError, LoadedTable, TableCommit, backoff};
 use crate::commit::{RANGES_KEY, REJECTS_KEY};
+use crate::compact::APPLIED_KEY;
+use crate::deletes::{self, Places};
 use crate::overrule::{OVERRIDE_KEY, OVERRIDE_REASON_KEY};
 use crate::storage::{StorageError, Store};
 
@@ -183,6 +185,7 @@ fn fact(snapshot: &Snapshot) -> SnapshotFact {
         deleted_records: number("deleted-records").unwrap_or(0),
         added_deletes: number("added-position-deletes").unwrap_or(0),
         removed_deletes: number("removed-position-deletes").unwrap_or(0),
+        applied_deletes: number(APPLIED_KEY),
         total_records: number("total-records"),
     }
 }
@@ -212,6 +215,44 @@ pub(super) async fn live(loaded: &LoadedTable, store: &Store) -> Result<Live, Ve
     }
     live.files = look_up(files, metadata.location(), store).await?;
     Ok(live)
+}
+
+/// Rows of live data files that live position delete files delete. One that cannot be read is taken at its manifest's word, with
+/// a note.
+pub(super) async fn deleted_rows(live: &Live, store: &Store, notes: &mut Vec<String>) -> u64 {
+    let of = |kind: Kind| live.files.iter().filter(move |file| file.kind == kind);
+    let records: HashMap<&str, u64> = of(Kind::Data).map(|file| (file.location.as_str(), file.records)).collect();
+    let file_io = store.file_io();
+    let read = |file: &FileFact| {
+        let (location, bytes, said) = (file.location.clone(), file.bytes, file.records);
+        let (records, file_io) = (&records, &file_io);
+        async move {
+            let mut places: HashMap<String, Places> = HashMap::new();
+            let keep = |path: &str, place: u64| {
+                if records.get(path).is_some_and(|rows| place < *rows) {
+                    match places.get_mut(path) {
+                        Some(places) => drop(places.insert(place)),
+                        None => drop(places.insert(path.to_owned(), [place].into_iter().collect())),
+                    }
+                }
+            };
+            let read = deletes::read(file_io, &location, bytes, keep).await;
+            read.map(|()| places).map_err(|error| (said, format!("{location} counts as its manifest says: {error}")))
+        }
+    };
+    let reads: Vec<_> = of(Kind::PositionDeletes).map(read).collect();
+    let mut reads = stream::iter(reads).buffered(AT_ONCE);
+    let (mut unread, mut deleted) = (0, HashMap::<String, Places>::new());
+    while let Some(read) = reads.next().await {
+        match read {
+            Ok(places) => places.into_iter().for_each(|(path, places)| *deleted.entry(path).or_default() |= places),
+            Err((said, note)) => {
+                unread += said;
+                notes.push(note);
+            }
+        }
+    }
+    unread + deleted.values().map(Places::len).sum::<u64>()
 }
 
 /// A manifest as it is listed and as it is, and its live entries, whose files are not looked up yet.

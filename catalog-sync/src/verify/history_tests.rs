@@ -229,3 +229,17 @@ fn another_topic_without_an_operators_word_is_a_fault() {
     let found = problems(vec![empty(), ingest(2, 0, 5), state]);
     assert_eq!(found, ["s3: topic t: the table was fed from topic id a, the batch is from b"]);
 }
+
+#[test]
+fn a_compaction_that_leaves_deleted_rows_out_changes_no_row_whatever_becomes_of_the_delete_files() {
+    let ingested = ingest(2, 0, 9);
+    for (removed_deletes, applied, is_fine) in [(2, 2, true), (0, 2, true), (5, 2, true), (2, 1, false), (2, 0, false)]
+    {
+        let mut state = foreign(3, &ingested, "replace", 7, 9);
+        let snapshot = state.snapshot.as_mut().unwrap();
+        (snapshot.removed_deletes, snapshot.applied_deletes) = (removed_deletes, Some(applied));
+        let replay = replay(&walk(vec![empty(), ingested.clone(), state]));
+        assert_eq!(replay.problems.is_empty(), is_fine, "{removed_deletes} {applied}: {:?}", replay.problems);
+        assert_eq!((replay.rewrites, replay.foreign.is_empty()), (1, is_fine));
+    }
+}

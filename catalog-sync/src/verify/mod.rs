@@ -10,7 +10,8 @@
 //!   overrides pure: a link that an operator made
 //! ```
 //!
-//! Read-only. Rows are counted from metadata, data files are not opened. Called by `catalog-sync verify`.
+//! Read-only. Rows are counted from metadata and position delete files; data files are not opened. Called by `catalog-sync
+//! verify`.
 
 mod chain;
 pub mod files;
@@ -110,6 +111,8 @@ pub async fn verify(client: &CatalogClient, ident: &TableIdent, options: VerifyO
     let store = loaded.store(&client.config().storage)?;
     let live = gather::live(loaded, &store).await?;
     let replay = history::replay(&view.walk);
+    let mut notes = view.notes;
+    let deleted_rows = gather::deleted_rows(&live, &store, &mut notes).await;
 
     let counted = offsets::Counted {
         summary: gather::summary(loaded),
@@ -117,6 +120,7 @@ pub async fn verify(client: &CatalogClient, ident: &TableIdent, options: VerifyO
         data_files: live.count(files::Kind::Data),
         delete_files: live.count(files::Kind::PositionDeletes) + live.count(files::Kind::EqualityDeletes),
         position_deletes: live.records(files::Kind::PositionDeletes),
+        deleted_rows,
         equality_deletes: live.records(files::Kind::EqualityDeletes),
     };
     let facts = loaded.facts();
@@ -125,7 +129,6 @@ pub async fn verify(client: &CatalogClient, ident: &TableIdent, options: VerifyO
     if let Ok(facts) = &facts {
         checks.push(offsets::rows(&facts.position, &counted, &replay, options.allow_foreign_changes));
     }
-    let mut notes = view.notes;
     if options.history > 0 {
         checks.push(history::ranges(&view.walk, &replay));
         checks.push(history::foreign(&replay, options.allow_foreign_changes));

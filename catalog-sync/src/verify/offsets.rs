@@ -1,7 +1,7 @@
 //! Does the position account for the rows of the table?
 //!
-//! Three counts are set against each other: rows by the position, rows by the live manifest entries less their
-//! position deletes, and the totals of the snapshot summary. What others added or removed is taken from the history,
+//! Three counts are set against each other: rows by the position, rows by the live manifest entries less those that
+//! position delete files delete, and the totals of the snapshot summary. What others added or removed is taken from the history,
 //! so that a difference is either explained or a fault. Pure. Called by [`super::verify`].
 
 use std::collections::HashMap;
@@ -24,8 +24,10 @@ pub struct Counted {
     pub data_files: u64,
     /// Live delete files of both kinds.
     pub delete_files: u64,
-    /// Records of live position delete files: rows that are deleted.
+    /// Records of live position delete files.
     pub position_deletes: u64,
+    /// Rows of live data files that these delete: fewer, if a data file that they name was rewritten or a row is named twice.
+    pub deleted_rows: u64,
     /// Records of live equality delete files: each may delete any number of rows.
     pub equality_deletes: u64,
 }
@@ -88,7 +90,7 @@ pub fn totals(counted: &Counted) -> Check {
 #[must_use]
 pub fn rows(position: &Position, counted: &Counted, replay: &Replay, allow_foreign: bool) -> Check {
     let ingested = position.counts().rows;
-    let live = i128::from(counted.records) - i128::from(counted.position_deletes);
+    let live = i128::from(counted.records) - i128::from(counted.deleted_rows);
     let difference = live - i128::from(ingested);
     let given_up = i128::from(replay.rows_given_up());
     let given_up_text = if given_up > 0 { format!(", {given_up} given up") } else { String::new() };
@@ -96,7 +98,7 @@ pub fn rows(position: &Position, counted: &Counted, replay: &Replay, allow_forei
         "{} by the position, {live} in the table ({} in live data files, {} deleted){given_up_text}",
         plural(ingested, "row"),
         counted.records,
-        counted.position_deletes
+        counted.deleted_rows
     );
     let mut problems = Vec::new();
     if counted.equality_deletes > 0 && !allow_foreign {
@@ -144,8 +146,8 @@ mod tests {
         Position::decode(text).unwrap().0
     }
 
-    fn counted(records: u64, position_deletes: u64) -> Counted {
-        Counted { records, position_deletes, ..Counted::default() }
+    fn counted(records: u64, deleted_rows: u64) -> Counted {
+        Counted { records, deleted_rows, ..Counted::default() }
     }
 
     fn with_foreign(rows: i128) -> Replay {

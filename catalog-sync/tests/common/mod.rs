@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arrow_array::{Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -26,6 +28,7 @@ use catalog_sync::manifest;
 use catalog_sync::rewrite::{Report, rewrite_manifests};
 use catalog_sync::storage::Store;
 use catalog_sync::verify::{VerifyOptions, verify};
+use futures::TryStreamExt;
 use iceberg::TableIdent;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestFile, ManifestListWriter,
@@ -33,6 +36,7 @@ use iceberg::spec::{
 };
 use parquet::arrow::ArrowWriter;
 use protocol::{BatchRange, Landed, Offset, OffsetRange, Proposal, Ranges, TopicRanges};
+use schemas::table::FIELD_ID_KEY;
 use serde_json::json;
 use tokio::runtime::Handle;
 
@@ -180,29 +184,83 @@ impl World {
         rewrite_manifests(&self.client, &self.ident, false).await.unwrap()
     }
 
-    /// A snapshot of a foreign engine that deletes rows of a partition: what its delete file holds is for readers only.
+    /// A snapshot of a foreign engine that deletes the first row of the partition's first file.
     pub async fn delete_rows(&self, event_type: &str) {
+        let first = self.files_of(event_type).await.remove(0);
+        self.delete(event_type, &[(&first, &[0])]).await;
+    }
+
+    /// Live data files of an event type, in order of their names.
+    pub async fn files_of(&self, event_type: &str) -> Vec<String> {
+        let of_type = format!("event_type={event_type}/");
+        self.entries().await.0.into_iter().map(|entry| entry.0).filter(|file| file.contains(&of_type)).collect()
+    }
+
+    /// A snapshot of a foreign engine that deletes the rows at these places, by one position delete file.
+    pub async fn delete(&self, event_type: &str, rows: &[(&str, &[i64])]) -> String {
+        let named: Vec<(&str, i64)> =
+            rows.iter().flat_map(|(file, places)| places.iter().map(|place| (*file, *place))).collect();
+        let field = |name: &str, kind: DataType, id: i32| {
+            let id = HashMap::from([(FIELD_ID_KEY.to_owned(), id.to_string())]);
+            Field::new(name, kind, false).with_metadata(id)
+        };
+        let schema = Arc::new(Schema::new(vec![
+            field("file_path", DataType::Utf8, 2_147_483_546),
+            field("pos", DataType::Int64, 2_147_483_545),
+        ]));
+        let files: StringArray = named.iter().map(|(file, _)| Some(*file)).collect();
+        let places: Int64Array = named.iter().map(|(_, place)| Some(*place)).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(files), Arc::new(places)]).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), schema, None).unwrap();
+        writer.write(&batch).unwrap();
+        let bytes = Bytes::from(writer.into_inner().unwrap());
+        self.commit_deletes(event_type, DataContentType::PositionDeletes, bytes, named.len() as u64).await
+    }
+
+    /// A snapshot of a foreign engine that adds a delete file of these bytes, which is to hold so many records; its location.
+    pub async fn commit_deletes(
+        &self,
+        event_type: &str,
+        content: DataContentType,
+        bytes: Bytes,
+        records: u64,
+    ) -> String {
         let loaded = self.load().await;
         let (metadata, store) = (loaded.metadata(), self.store(&loaded));
         let layout = TableLayout::new(metadata).unwrap();
         let attempt = uuid::Uuid::new_v4();
-        let file = DataFileBuilder::default()
-            .content(DataContentType::PositionDeletes)
-            .file_path(format!("{}/data/{attempt}-deletes.parquet", metadata.location()))
+        let location = format!("{}/data/{attempt}-deletes.parquet", metadata.location());
+        let mut builder = DataFileBuilder::default();
+        builder
+            .content(content)
+            .file_path(location.clone())
             .file_format(DataFileFormat::Parquet)
             .partition(layout.partition_value(&key(event_type)))
             .partition_spec_id(layout.spec_id())
-            .record_count(1)
-            .file_size_in_bytes(FILE_BYTES as u64)
-            .build()
-            .unwrap();
-        store.put_new(file.file_path(), Bytes::from(vec![0; FILE_BYTES])).await.unwrap();
+            .record_count(records)
+            .file_size_in_bytes(bytes.len() as u64);
+        if content == DataContentType::EqualityDeletes {
+            builder.equality_ids(Some(vec![1]));
+        }
+        store.put_new(&location, bytes).await.unwrap();
+        self.append_deletes(builder.build().unwrap()).await;
+        location
+    }
+
+    async fn append_deletes(&self, file: DataFile) {
+        let loaded = self.load().await;
+        let (metadata, store) = (loaded.metadata(), self.store(&loaded));
+        let attempt = uuid::Uuid::new_v4();
         let snapshot_id = i64::from(rand::random::<u32>()) + 1;
         let location = |name: &str| format!("{}/metadata/{attempt}-{name}.avro", metadata.location());
         let output = store.file_io().new_output(location("m0")).unwrap();
         let (schema, spec) =
             (Arc::clone(metadata.current_schema()), metadata.default_partition_spec().as_ref().clone());
         let mut writer = ManifestWriterBuilder::new(output, Some(snapshot_id), schema, spec).build_v2_deletes();
+        let (kind, records) = match file.content_type() {
+            DataContentType::PositionDeletes => ("position", file.record_count()),
+            _ => ("equality", file.record_count()),
+        };
         writer.add_file(file, -1).unwrap();
         let mut manifests = self.manifests().await;
         manifests.push(writer.write_manifest_file().await.unwrap());
@@ -212,11 +270,22 @@ impl World {
         let mut list = ManifestListWriter::v2(output, snapshot_id, base, sequence_number);
         list.add_manifests(manifests.into_iter()).unwrap();
         list.close().await.unwrap();
+        let mut summary = json!({"operation": "delete", "added-delete-files": "1"});
+        let before = &metadata.current_snapshot().unwrap().summary().additional_properties;
+        let mut total = |name: &str, more: u64| {
+            let now = before.get(name).map_or(0, |text| text.parse::<u64>().unwrap()) + more;
+            summary[name] = json!(now.to_string());
+        };
+        ["total-records", "total-data-files", "total-files-size"].iter().for_each(|name| total(name, 0));
+        total("total-delete-files", 1);
+        total("total-position-deletes", if kind == "position" { records } else { 0 });
+        total("total-equality-deletes", if kind == "equality" { records } else { 0 });
+        summary[format!("added-{kind}-deletes")] = json!(records.to_string());
         let update = json!({"requirements": [], "updates": [
             {"action": "add-snapshot", "snapshot": {
                 "snapshot-id": snapshot_id, "parent-snapshot-id": base, "sequence-number": sequence_number,
                 "timestamp-ms": metadata.last_updated_ms() + 1, "manifest-list": location("list"),
-                "summary": {"operation": "delete"}, "schema-id": metadata.current_schema_id(),
+                "summary": summary, "schema-id": metadata.current_schema_id(),
             }},
             {"action": "set-snapshot-ref", "ref-name": "main", "type": "branch", "snapshot-id": snapshot_id},
         ]});
@@ -232,6 +301,48 @@ impl World {
         let report = verify(&self.client, &self.ident, VerifyOptions::default()).await.unwrap();
         assert!(report.complete, "{report:#?}");
     }
+
+    /// Complete, but for rows that others have deleted.
+    pub async fn complete_but_for_deletes(&self) {
+        let options = VerifyOptions { allow_foreign_changes: true, ..VerifyOptions::default() };
+        let report = verify(&self.client, &self.ident, options).await.unwrap();
+        assert!(report.complete, "{report:#?}");
+    }
+}
+
+pub const TYPES: [&str; 2] = ["click", "page_view"];
+
+/// A table of so many commits, each with a file of ten rows for each type.
+pub async fn small_files(commits: usize) -> Arc<World> {
+    let world = Arc::new(World::new().await);
+    for _ in 0..commits {
+        world.commit_rows(&TYPES, 10).await;
+    }
+    world
+}
+
+/// Every row of the table, as text, in order.
+pub async fn rows(world: &World) -> Vec<String> {
+    let mut rows = rows_as_they_lie(world).await;
+    rows.sort();
+    rows
+}
+
+/// Every row of the table, as text, in the order of files and of rows in them.
+pub async fn rows_as_they_lie(world: &World) -> Vec<String> {
+    let loaded = world.load().await;
+    let table = loaded.to_iceberg(&world.store(&loaded)).unwrap();
+    let scan = table.scan().with_concurrency_limit(1).build().unwrap();
+    let batches: Vec<RecordBatch> = scan.to_arrow().await.unwrap().try_collect().await.unwrap();
+    let mut rows = Vec::new();
+    for batch in &batches {
+        rows.extend((0..batch.num_rows()).map(|row| format!("{:?}", batch.slice(row, 1).columns())));
+    }
+    rows
+}
+
+pub async fn files(world: &World) -> BTreeSet<String> {
+    world.entries().await.0.into_iter().map(|entry| entry.0).collect()
 }
 
 fn data_file(loaded: &LoadedTable, location: String, day: i32) -> DataFile {
