@@ -70,14 +70,14 @@ pub(crate) async fn append(
     Ok((request(loaded, plan, properties, new.snapshot), new.snapshot_id))
 }
 
-/// Writes the manifest list of a snapshot that consists of these manifests and has the files of its base, and makes the
-/// commit that adds it. Position and requirements are as with [`append`]; totals are the base's. `says` is what summary and
-/// table properties say in addition.
+/// Writes the manifest list of a snapshot that consists of these manifests, and makes the commit that adds it. Position and
+/// requirements are as with [`append`]; totals go on from the base's by the counters of the summary.
+/// `says` is what summary and table properties say in addition.
 pub(crate) async fn replace(
     loaded: &LoadedTable,
     store: &Store,
     plan: &CommitPlan,
-    (snapshot_id, manifests): (i64, Vec<ManifestFile>),
+    (snapshot_id, operation, manifests): (i64, Operation, Vec<ManifestFile>),
     says: (BTreeMap<String, String>, HashMap<String, String>),
 ) -> iceberg::Result<CommitTableRequest> {
     let (mut summary, mut properties) = says;
@@ -86,7 +86,7 @@ pub(crate) async fn replace(
     summary.insert(POSITION_KEY.to_owned(), position.clone());
     let mut all: HashMap<String, String> = summary.into_iter().collect();
     add_totals(&mut all, metadata.current_snapshot().map(|base| &base.summary().additional_properties));
-    let summary = Summary { operation: Operation::Replace, additional_properties: all };
+    let summary = Summary { operation, additional_properties: all };
     let order = (plan.base(), plan.sequence_number());
     let snapshot = seal(metadata, store, snapshot_id, order, manifests, summary).await?;
     properties.insert(POSITION_KEY.to_owned(), position);

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::engine::{self, EngineArgs};
 use super::select::{SelectArgs, at_least_one};
@@ -11,29 +11,42 @@ use crate::compact::options::Options;
 use crate::compact::{Failed, Report, Rewritten, Skipped, Verdict, compact};
 
 const EXAMPLES: &str = "\
-Each commit of the connector adds small files, and each query opens them all. Per partition, small files are packed into files of
-about the target size, row for row the same: the rows are counted and hashed on both sides, and files whose rows differ stay as
-they are. It may run while the table is being written: ingestion goes first, and what somebody else has rewritten or removed
-meanwhile is given up and found again by the next run.
+Each commit of the connector adds small files, and each query opens them all. Per partition, small files are packed into
+files of about the target size, row for row the same: the rows are counted and hashed on both sides, and files whose rows
+differ stay as they are. It may run while the table is being written: ingestion goes first, and what somebody else has
+rewritten or removed meanwhile is given up and found again by the next run.
 
-Rows that position deletes have deleted (Trino's DELETE and UPDATE) are left out, and delete files that delete nothing any more are
-removed with the same commit. Files that equality deletes may concern are left alone.
+Rows that position deletes have deleted (Trino's DELETE and UPDATE) are left out, and delete files that delete nothing any
+more are removed with the same commit. Files that equality deletes may concern are left alone.
+
+--strategy sort sorts the rows across all files that are rewritten together, in bounded memory. Files say so if it is the
+table's own sort order; only then are files taken because they are not sorted, and left alone when they are.
+
+--dedupe event_id leaves out what an at-least-once producer sent twice: of the rows of a partition (day and event type) with
+one id the one with the lowest ingestion_timestamp stays. All files of the partition are looked at, in the order in which
+the table lists them, as many together as --max-file-group-size-bytes says: repeats that lie further apart stay, as do those
+in different partitions, and rows without an id. The snapshot is an overwrite that says how many rows went, and `verify`
+counts them.
 
 Files are written as the table's properties say (write.*); a connector's own iceberg.tables.write-props.* are not looked at.
-Memory: for each group that is rewritten at once about four files of the target size, and some hundred bytes for each file of the
-table. The replaced files stay in the object store, for snapshots that refer to them.
+Memory: for each group that is rewritten at once about four files of the target size, and --sort-memory-bytes if it is
+sorted; some hundred bytes for each file of the table; about two bytes for each deleted or repeated row. The replaced files
+stay in the object store, for snapshots that refer to them.
 
 Past one machine: --engine trino has Trino rewrite the files of the same plan, a statement and a commit for each partition, and
 looks after each whether the table's position has survived; --engine spark prints statements to paste. Options of commits and of
 memory are then the engine's own.
 
-Exit code: 0 done, also when there is nothing to gain or others were faster; 1 failed, if only in some partitions; 2 wrong usage.
+Exit code: 0 done, also when there is nothing to gain or others were faster; 1 failed, if only in some partitions; 2 wrong
+usage.
 
 Examples:
   catalog-sync compact --config connector.json --dry-run
   catalog-sync compact analytics.clickstream --min-input-files 20 --json
   catalog-sync compact --config connector.json --engine trino --trino-uri http://127.0.0.1:8080
   catalog-sync compact --config connector.json --engine spark > compact.sql
+  catalog-sync compact --strategy sort --sort-order 'user_id, event_timestamp DESC'
+  catalog-sync compact --dedupe event_id --where \"event_timestamp_day = '2026-11-01'\" --dry-run
   catalog-sync compact --where \"event_timestamp_day < '2026-11-01'\" --delete-file-threshold 1";
 
 /// What to rewrite.
@@ -45,6 +58,12 @@ pub(super) struct CompactArgs {
     dry_run: bool,
     #[command(flatten)]
     select: SelectArgs,
+    /// Memory of each sort, in bytes; what does not fit waits in the temporary directory
+    #[arg(long, default_value_t = Options::default().sort_memory_bytes)]
+    sort_memory_bytes: u64,
+    /// Leave out rows that repeat an event: rows of a partition with the same value in this column
+    #[arg(long, value_enum, value_name = "COLUMN")]
+    dedupe: Option<Dedupe>,
     /// Groups of files that are rewritten at once; each takes the memory of one
     #[arg(long, default_value_t = 1, value_parser = at_least_one)]
     max_concurrent_file_group_rewrites: usize,
@@ -54,10 +73,21 @@ pub(super) struct CompactArgs {
     /// Commits at most, when it is done in parts
     #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     partial_progress_max_commits: usize,
+    /// Commits that may fail against others or an unclear answer, before the rest is left; what they were to bring is told as failed
+    #[arg(long, default_value_t = 0)]
+    partial_progress_max_failed_commits: usize,
     #[command(flatten)]
     engine: EngineArgs,
     #[command(flatten)]
     table: TableArgs,
+}
+
+/// Columns by which events are told apart.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Dedupe {
+    /// The id that the producer gave the event
+    EventId,
 }
 
 /// Compacts and prints.
@@ -67,6 +97,9 @@ pub(super) async fn run(args: CompactArgs) -> Result<ExitCode, CliError> {
         dry_run: args.dry_run,
         partial_progress: !args.no_partial_progress,
         max_commits: args.partial_progress_max_commits,
+        max_failed_commits: args.partial_progress_max_failed_commits,
+        sort_memory_bytes: args.sort_memory_bytes,
+        dedupe: args.dedupe.is_some(),
         max_concurrent_rewrites: args.max_concurrent_file_group_rewrites,
         ..args.select.options()
     };
@@ -106,6 +139,7 @@ fn text(report: &Report) -> String {
         row("bytes afterwards", |it| it.bytes_after),
         row("rows before", |it| Some(it.rows)),
         row("deleted rows left out", |it| Some(it.deleted_rows)),
+        row("repeats left out", |it| Some(it.repeats)),
         row("delete files removed", |it| Some(it.delete_files)),
     ];
     out.push_str(&columns(&["", "planned", "done"], &rows, &[1, 2]));
@@ -140,6 +174,7 @@ mod tests {
             bytes_before: 9_000,
             rows: 77,
             deleted_rows: 4,
+            repeats: 6,
             delete_files: 1,
             ..Rewritten::default()
         };

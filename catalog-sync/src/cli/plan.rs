@@ -12,8 +12,8 @@ use crate::compact::plan::Health;
 use crate::rewrite::{Report, rewrite_manifests};
 
 const EXAMPLES: &str = "\
-Reads metadata and position delete files, and changes nothing. Small files are those that `catalog-sync compact` would pack, if enough of them are in one
-partition.
+Reads metadata and position delete files, and changes nothing. Small files are those that `catalog-sync compact` would pack,
+if enough of them are in one partition.
 
 Examples:
   catalog-sync plan --config connector.json
@@ -77,12 +77,21 @@ fn text(plan: &Plan) -> String {
     out.push_str(&columns(&[], &rows.map(row), &[]));
     out.push('\n');
     let row = |it: &Health| {
-        let numbers = [it.files, it.bytes, it.average(), it.small_files, it.large_files, it.rows, it.delete_files];
+        let numbers = [
+            it.files,
+            it.bytes,
+            it.average(),
+            it.small_files,
+            it.large_files,
+            it.rows,
+            it.delete_files,
+            it.sorted_files,
+        ];
         [it.partition.clone()].into_iter().chain(numbers.map(|number| number.to_string())).collect()
     };
     let rows: Vec<Vec<String>> = plan.partitions.iter().take(PRINTED).map(row).collect();
-    let headings = ["partition", "files", "bytes", "bytes a file", "small", "large", "rows", "delete files"];
-    out.push_str(&columns(&headings, &rows, &[1, 2, 3, 4, 5, 6, 7]));
+    let headings = ["partition", "files", "bytes", "bytes a file", "small", "large", "rows", "delete files", "sorted"];
+    out.push_str(&columns(&headings, &rows, &[1, 2, 3, 4, 5, 6, 7, 8]));
     if partitions > PRINTED {
         out.push_str(&format!(" … and {} more; --json has them all\n", partitions - PRINTED));
     }

@@ -4,7 +4,9 @@
 use clap::Args;
 
 use crate::compact::filter::Filter;
-use crate::compact::options::Options;
+use crate::compact::jobs::JobOrder;
+use crate::compact::options::{Options, Strategy};
+use crate::compact::order::SortOrder;
 
 /// What is too small, too large, too much deleted, and enough.
 #[derive(Debug, Args)]
@@ -36,6 +38,18 @@ pub(super) struct SelectArgs {
     /// Rewrite every file, whatever its size
     #[arg(long)]
     rewrite_all: bool,
+    /// Which groups of files come first
+    #[arg(long, value_enum, default_value_t)]
+    job_order: JobOrder,
+    /// Files that are rewritten, at most
+    #[arg(long, value_parser = at_least_one)]
+    max_files_to_rewrite: Option<usize>,
+    /// Whether rows stay in their order or are sorted
+    #[arg(long, value_enum, default_value_t)]
+    strategy: Strategy,
+    /// What to sort by [default: the table's sort order, else session_id ASC, event_timestamp ASC]
+    #[arg(long, value_name = "COLUMNS", value_parser = SortOrder::parse)]
+    sort_order: Option<SortOrder>,
 }
 
 impl SelectArgs {
@@ -51,6 +65,10 @@ impl SelectArgs {
             delete_ratio_threshold: self.delete_ratio_threshold,
             rewrite_all: self.rewrite_all,
             filter: self.filter,
+            job_order: self.job_order,
+            max_files_to_rewrite: self.max_files_to_rewrite,
+            strategy: self.strategy,
+            sort_order: self.sort_order,
             ..defaults
         }
     }

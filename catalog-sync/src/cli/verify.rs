@@ -17,7 +17,8 @@ Checks:
   manifests  manifest list and manifests are there and agree with their entries
   files      every data and delete file is there with its size, and is referred to once
   totals     totals in the snapshot summary = sums over the live entries
-  rows       rows by the position = rows in live data files less position deletes
+  rows       rows by the position = rows in live data files less those that position delete files delete, and those that
+             `compact --dedupe` left out
   ranges     each ingest snapshot begins where the table stood and ends at its own position: every offset once; an
              operator's word (`override`) moves the position by exactly what its token says
   foreign    nobody else added or removed rows (compaction by any engine is fine)
@@ -132,6 +133,7 @@ mod tests {
             sequence_number: 3,
             complete: false,
             lost_offsets: 30,
+            rows_deduplicated: 0,
             rows_given_up: 0,
             overrides: vec![said],
             checks: vec![Check::new("rows", "7 rows", Vec::new()), Check::new("files", "25 data files", problems)],

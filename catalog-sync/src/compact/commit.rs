@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use iceberg::spec::{DataFile, ManifestContentType};
+use iceberg::spec::{DataFile, ManifestContentType, Operation};
 
 use super::deletes::{DeleteFile, Left};
 use super::plan::FileGroup;
@@ -29,6 +29,8 @@ pub(super) struct Reading {
     /// The delete manifests that the table has if nobody else has deleted rows.
     pub(super) delete_manifests: BTreeSet<String>,
     pub(super) left: Left,
+    /// Files that commits of this call have replaced.
+    pub(super) rewritten: HashSet<String>,
 }
 
 impl Reading {
@@ -54,6 +56,7 @@ impl Written<'_> {
         *done.bytes_after.get_or_insert(0) += bytes;
         done.rows += self.group.rows();
         done.deleted_rows += self.new.deleted;
+        done.repeats += self.new.repeats;
     }
 }
 
@@ -63,6 +66,8 @@ pub(super) struct Compaction<'a> {
     pub(super) written: Vec<Written<'a>>,
     /// Delete files that go.
     gone: Vec<usize>,
+    /// Manifests of the files that have the rows which repeats repeat.
+    beside: HashSet<String>,
     /// The table's delete manifests afterwards.
     pub(super) delete_manifests: BTreeSet<String>,
 }
@@ -85,14 +90,20 @@ impl Work for Compaction<'_> {
         let change = Change {
             manifests,
             added: self.written.iter().flat_map(|written| &written.new.files).cloned().collect(),
-            removed: self.written.iter().flat_map(locations).map(str::to_owned).collect(),
+            removed: self.locations().into_iter().collect(),
             delete_manifests,
+            beside: self.beside.clone(),
             removed_deletes: self.gone_files().map(|file| file.location.clone()).collect(),
         };
         let limits = Limits::of(base.loaded.metadata().properties()).map_err(replace::Error::Property)?;
         let staged = stage::stage(base, change, &limits).await?;
         self.delete_manifests = staged.deletes_after();
         Ok(Some(staged))
+    }
+
+    fn operation(&self) -> Operation {
+        // Rows go: who reads the table's changes must not pass over it.
+        if self.counts().repeats > 0 { Operation::Overwrite } else { Operation::Replace }
     }
 
     fn summary(&self, _staged: &Staged) -> BTreeMap<String, String> {
@@ -102,7 +113,7 @@ impl Work for Compaction<'_> {
 
 impl<'a> Compaction<'a> {
     pub(super) fn new(reading: &'a Reading, written: Vec<Written<'a>>) -> Self {
-        Self { reading, written, gone: Vec::new(), delete_manifests: BTreeSet::new() }
+        Self { reading, written, gone: Vec::new(), beside: HashSet::new(), delete_manifests: BTreeSet::new() }
     }
 
     /// What it does.
@@ -115,6 +126,11 @@ impl<'a> Compaction<'a> {
     /// What is left to be deleted when it is done.
     pub(super) fn left(&self) -> Left {
         self.reading.left.without(self.written.iter().flat_map(|written| &written.group.files))
+    }
+
+    /// The data files that go.
+    pub(super) fn locations(&self) -> Vec<String> {
+        self.written.iter().flat_map(locations).map(str::to_owned).collect()
     }
 
     fn gone_files(&self) -> impl Iterator<Item = &DeleteFile> {
@@ -130,19 +146,31 @@ impl<'a> Compaction<'a> {
             .filter_map(|fact| Some((base.list.get(fact.place)?.manifest_path.as_str(), fact.place)))
             .collect();
         let mut places: HashSet<usize> = HashSet::new();
-        let known =
-            |written: &Written<'_>| written.group.files.iter().all(|file| place_of.contains_key(&*file.manifest));
+        let known = |written: &Written<'_>| {
+            written.group.files.iter().all(|file| {
+                let witnesses = file.witnesses.iter().map(|(_, manifest)| manifest);
+                [&file.manifest].into_iter().chain(witnesses).all(|manifest| place_of.contains_key(&**manifest))
+            })
+        };
         if self.written.iter().all(known) {
             let files = self.written.iter().flat_map(|written| &written.group.files);
-            places.extend(files.filter_map(|file| place_of.get(&*file.manifest)));
+            places.extend(files.clone().filter_map(|file| place_of.get(&*file.manifest)));
+            self.beside = files.flat_map(|file| &file.witnesses).map(|(_, manifest)| manifest.to_string()).collect();
         } else {
             // Somebody has rewritten manifests, or files.
             let inventory = live::inventory(base, layout, None).await.map_err(replace::Error::from)?;
             let live: HashMap<&str, &str> =
                 inventory.files.values().flatten().map(|file| (file.location.as_str(), &*file.manifest)).collect();
             self.written.retain(|written| locations(written).all(|location| live.contains_key(location)));
+            // Of an event that is there twice one row must be left.
+            let rewritten = &self.reading.rewritten;
+            let is_there = |(location, _): &(String, _)| live.contains_key(&**location) || rewritten.contains(location);
+            self.written.retain(|written| written.group.files.iter().flat_map(|file| &file.witnesses).all(is_there));
             let files = self.written.iter().flat_map(locations);
             places.extend(files.filter_map(|location| place_of.get(live.get(location)?)));
+            let files = self.written.iter().flat_map(|written| &written.group.files);
+            let witnesses = files.flat_map(|file| &file.witnesses).filter_map(|(location, _)| live.get(&**location));
+            self.beside = witnesses.map(|manifest| (*manifest).to_owned()).collect();
         }
         let mut chosen: Vec<_> = facts.iter().filter(|fact| places.contains(&fact.place)).collect();
         chosen.sort_by(|a, b| a.lowest.order(&b.lowest));

@@ -238,8 +238,7 @@ impl Left {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use super::super::plan::tests::files;
     use super::*;
 
     fn naming(names: u64) -> DeleteFile {
@@ -248,8 +247,7 @@ mod tests {
     }
 
     fn with(deletes: &[usize]) -> FileFact {
-        let (location, manifest, deletes) = ("f".to_owned(), Arc::from("m"), deletes.to_vec());
-        FileFact { location, manifest, bytes: 1, rows: 1, deletes, deleted_rows: 0 }
+        FileFact { deletes: deletes.to_vec(), ..files(&[1]).remove(0) }
     }
 
     #[test]

@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(held("event_type IN ('click', 'other') AND NOT event_timestamp_day < '2026-11-02'").len(), 2);
         assert_eq!(
             held("event_type not in ('click') and (event_timestamp_day > '2026-11-02' or event_type = 'x')").len(),
-            2
+            1
         );
     }
 

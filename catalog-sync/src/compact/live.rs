@@ -16,6 +16,7 @@ use super::deletes::{Concern, DeleteFile, Deletes};
 use super::filter::Filter;
 use super::plan::FileFact;
 use crate::datafile::layout::TableLayout;
+use crate::deletes::Places;
 use crate::manifest::live_entries_of;
 use crate::replace::{Base, stage};
 
@@ -60,6 +61,8 @@ pub(super) async fn inventory(
     let facts = stage::facts(base.loaded.metadata(), &base.list, ManifestContentType::Data);
     let plain: HashSet<&str> =
         facts.iter().filter_map(|fact| base.list.get(fact.place)).map(|it| it.manifest_path.as_str()).collect();
+    // Order 0 is none.
+    let order_id = i32::try_from(base.loaded.metadata().default_sort_order_id()).ok().filter(|id| *id > 0);
     let mut inventory = Inventory::default();
     let mut read = live_entries_of(&data, &file_io);
     while let Some((manifest, entries)) = read.try_next().await? {
@@ -76,7 +79,10 @@ pub(super) async fn inventory(
             match key {
                 _ if !is_plain => inventory.skipped.of_odd_manifest += 1,
                 None => inventory.skipped.of_other_spec += 1,
-                Some(key) => inventory.add(entry, key, concern, &at),
+                Some(key) => {
+                    let is_sorted = order_id.is_some() && entry.data_file().sort_order_id() == order_id;
+                    inventory.add(entry, key, concern, is_sorted, &at);
+                }
             }
         }
     }
@@ -101,7 +107,14 @@ fn drop_doubled(files: &mut Vec<FileFact>) -> u64 {
 }
 
 impl Inventory {
-    fn add(&mut self, entry: &ManifestEntry, key: PartitionKey, concern: Concern, manifest: &Arc<str>) {
+    fn add(
+        &mut self,
+        entry: &ManifestEntry,
+        key: PartitionKey,
+        concern: Concern,
+        is_sorted: bool,
+        manifest: &Arc<str>,
+    ) {
         if entry.data_file().file_format() != DataFileFormat::Parquet {
             self.skipped.of_other_format += 1;
         } else if concern.is_odd {
@@ -114,6 +127,9 @@ impl Inventory {
                 rows: entry.record_count(),
                 deletes: concern.by,
                 deleted_rows: concern.rows,
+                is_sorted,
+                repeats: Places::new(),
+                witnesses: Vec::new(),
             });
         }
     }

@@ -2,10 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use clap::ValueEnum;
+use iceberg::spec::TableMetadata;
 use schemas::partition::PartitionKey;
 
 use super::filter::Filter;
+use super::jobs::JobOrder;
+use super::order::SortOrder;
 use super::plan::Sizes;
+use super::sort::{MEMORY_BYTES_MIN, Sort};
 
 /// How files are rewritten.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,12 +37,36 @@ pub struct Options {
     pub rewrite_all: bool,
     /// Partitions to look at; all, if none is said.
     pub filter: Option<Filter>,
+    /// Groups that come first.
+    pub job_order: JobOrder,
+    /// Files that are rewritten, at most.
+    pub max_files_to_rewrite: Option<usize>,
+    /// Whether rows are sorted.
+    pub strategy: Strategy,
+    /// By what, if not by the table's sort order, or by visit if it has none.
+    pub sort_order: Option<SortOrder>,
+    /// Memory of each sort, in bytes.
+    pub sort_memory_bytes: u64,
+    /// Leave out rows that repeat an event of their partition.
+    pub dedupe: bool,
     /// Groups that are rewritten at once.
     pub max_concurrent_rewrites: usize,
     /// Commit what is done before all is done.
     pub partial_progress: bool,
     /// Commits at most, with partial progress.
     pub max_commits: usize,
+    /// Commits that may fail, with partial progress, before the rest is left.
+    pub max_failed_commits: usize,
+}
+
+/// How the rows of a group lie afterwards.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Strategy {
+    /// As before: in the order of the files, and in them in that of the rows.
+    #[default]
+    Binpack,
+    /// Sorted across all files of the group.
+    Sort,
 }
 
 impl Default for Options {
@@ -54,9 +83,16 @@ impl Default for Options {
             delete_ratio_threshold: 0.3,
             rewrite_all: false,
             filter: None,
+            job_order: JobOrder::default(),
+            max_files_to_rewrite: None,
+            strategy: Strategy::default(),
+            sort_order: None,
+            sort_memory_bytes: 512 * 1024 * 1024,
+            dedupe: false,
             max_concurrent_rewrites: 1,
             partial_progress: true,
             max_commits: 10,
+            max_failed_commits: 0,
         }
     }
 }
@@ -76,6 +112,7 @@ impl Options {
             input_files_min: self.min_input_files.max(1),
             delete_files_min: self.delete_file_threshold.max(1),
             delete_ratio_min: self.delete_ratio_threshold,
+            sort: false,
             all: self.rewrite_all,
         };
         let Sizes { min, max, .. } = sizes;
@@ -93,6 +130,30 @@ impl Options {
             }
             () => Ok(sizes),
         }
+    }
+}
+
+impl Options {
+    /// How rows are sorted in this table; none if they are not.
+    ///
+    /// # Errors
+    /// A sentence about options that contradict each other, or a sort order of the table that cannot be followed.
+    pub(super) fn sort(&self, metadata: &TableMetadata) -> Result<Option<Sort>, String> {
+        let memory_bytes = self.sort_memory_bytes;
+        if memory_bytes < MEMORY_BYTES_MIN {
+            return Err(format!("sort-memory-bytes ({memory_bytes}) must be {MEMORY_BYTES_MIN} at least"));
+        }
+        let order = match (self.strategy, &self.sort_order) {
+            (Strategy::Binpack, Some(order)) => {
+                return Err(format!("sort-order ({order}) is for the strategy sort, and the strategy is binpack"));
+            }
+            (Strategy::Binpack, None) => return Ok(None),
+            (Strategy::Sort, Some(order)) => order.clone(),
+            (Strategy::Sort, None) => SortOrder::of_table(metadata)?.unwrap_or_else(SortOrder::by_session),
+        };
+        let is_tables = SortOrder::of_table(metadata) == Ok(Some(order.clone()));
+        let order_id = is_tables.then(|| i32::try_from(metadata.default_sort_order_id()).ok()).flatten();
+        Ok(Some(Sort { order, order_id, memory_bytes }))
     }
 }
 
@@ -117,6 +178,21 @@ mod tests {
             let options = Options { delete_ratio_threshold: ratio, ..Options::default() };
             assert!(options.sizes(10).unwrap_err().contains("delete-ratio-threshold"), "{ratio}");
         }
+    }
+
+    #[test]
+    fn rows_are_sorted_by_visit_unless_it_is_said_otherwise() {
+        let table = crate::datafile::testing::table();
+        assert_eq!(Options::default().sort(&table), Ok(None));
+        let options = Options { strategy: Strategy::Sort, ..Options::default() };
+        let sort = options.sort(&table).unwrap().unwrap();
+        assert_eq!((sort.order, sort.order_id), (SortOrder::by_session(), None), "the table has no order of its own");
+        let by_user = SortOrder::parse("user_id").unwrap();
+        let options = Options { sort_order: Some(by_user.clone()), ..options };
+        assert_eq!(options.sort(&table).unwrap().unwrap().order, by_user);
+        let without = Options { strategy: Strategy::Binpack, ..options.clone() };
+        assert!(without.sort(&table).unwrap_err().contains("user_id"));
+        assert!(Options { sort_memory_bytes: 1, ..options }.sort(&table).unwrap_err().contains("sort-memory-bytes"));
     }
 
     #[test]

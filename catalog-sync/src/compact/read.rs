@@ -1,7 +1,8 @@
 //! The rows of data files, as a stream that knows where each batch lies in its file.
 //!
 //! Files are read in their order, so that rows that came together stay together; small ones are opened ahead. Rows are picked by
-//! their places, which is how deleted ones are left out. Called by [`super::write`].
+//! their places, which is how deleted ones are left out. Called by [`super::write`] and
+//! [`super::repeats`].
 
 use std::future::ready;
 use std::sync::Arc;
@@ -45,15 +46,20 @@ impl Part {
         filter_record_batch(&self.rows, &picked)
     }
 
-    /// The rows that are not at these places.
+    /// The rows that are not at these places, if there are any.
     ///
     /// # Errors
     /// Arrow's.
-    pub(super) fn without(&self, places: &Places) -> Result<RecordBatch, ArrowError> {
-        if places.range_cardinality(self.first..self.end()) == 0 {
-            return Ok(self.rows.clone());
+    pub(super) fn without(&self, places: Option<&Places>) -> Result<RecordBatch, ArrowError> {
+        match places.filter(|places| self.has(places)) {
+            Some(places) => self.pick(|place| !places.contains(place)),
+            None => Ok(self.rows.clone()),
         }
-        self.pick(|place| !places.contains(place))
+    }
+
+    /// Whether a row is at one of these places.
+    pub(super) fn has(&self, places: &Places) -> bool {
+        places.range_cardinality(self.first..self.end()) > 0
     }
 
     fn end(&self) -> u64 {
@@ -125,12 +131,12 @@ mod tests {
         let rows = clicks(20);
         let part = Part { file: 0, first: 10, rows: rows.slice(10, 10) };
         let places: Places = [0, 9, 10, 13, 19, 20].into_iter().collect();
-        let left = part.without(&places)?;
+        let left = part.without(Some(&places))?;
         assert_eq!(left.num_rows(), 7);
         assert_eq!(left.slice(0, 2), rows.slice(11, 2));
         assert_eq!(left.slice(2, 5), rows.slice(14, 5));
         let elsewhere: Places = [1, 25].into_iter().collect();
-        assert_eq!(part.without(&elsewhere)?, part.rows);
+        assert_eq!(part.without(Some(&elsewhere))?, part.rows);
         Ok(())
     }
 }

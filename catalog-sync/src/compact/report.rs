@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 
 use iceberg::TableIdent;
+use schemas::partition::PartitionKey;
 use serde::Serialize;
 
 use super::commit::Reading;
 use super::deletes::DeleteFile;
 use super::live::{Inventory, Skipped};
-use super::plan::FileGroup;
-use super::write::GroupError;
+use super::plan::{FileFact, FileGroup};
 
 /// Summary key of the rows that position deletes had deleted, and that the new files do not hold any more. Where it stands,
 /// records added less records removed are that many fewer, and removed delete files change nothing beside it.
 pub(crate) const APPLIED_KEY: &str = "catalog-sync.applied-position-deletes";
+
+/// Summary key of the rows that repeated an event and were left out. Where it stands, the table has that many rows fewer.
+pub(crate) const DEDUPLICATED_KEY: &str = "catalog-sync.deduplicated-records";
 
 /// What a call led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -48,6 +51,8 @@ pub struct Rewritten {
     pub rows: u64,
     /// Rows that position deletes had deleted, and that are not in the new files; at most, if planned.
     pub deleted_rows: u64,
+    /// Rows that repeat an event of their partition, and are not in the new files.
+    pub repeats: u64,
     /// Delete files that delete nothing any more and are removed.
     pub delete_files: u64,
 }
@@ -90,7 +95,13 @@ pub struct Report {
 
 impl Report {
     /// Before anything is done.
-    pub(super) fn begin(table: &TableIdent, inventory: &Inventory, groups: &[FileGroup], reading: &Reading) -> Self {
+    pub(super) fn begin(
+        table: &TableIdent,
+        inventory: &Inventory,
+        groups: &[FileGroup],
+        reading: &Reading,
+        failed: Vec<Failed>,
+    ) -> Self {
         let gone = reading.left.dangling(groups.iter().flat_map(|group| &group.files));
         let mut planned = Rewritten { delete_files: gone.len() as u64, ..Rewritten::default() };
         for group in groups {
@@ -99,28 +110,33 @@ impl Report {
             planned.files_after += group.outputs(&reading.tools.sizes);
             planned.bytes_before += group.bytes();
             planned.rows += group.rows();
-            planned.deleted_rows += group.rows() - group.live_rows();
+            planned.deleted_rows += group.files.iter().map(|file| file.deleted_rows.min(file.rows)).sum::<u64>();
+            planned.repeats += group.repeats();
         }
         Self {
             table: table.to_string(),
-            verdict: if groups.is_empty() && gone.is_empty() { Verdict::NothingToGain } else { Verdict::Planned },
+            verdict: match (groups.is_empty() && gone.is_empty(), failed.is_empty()) {
+                (false, _) => Verdict::Planned,
+                (true, true) => Verdict::NothingToGain,
+                (true, false) => Verdict::Failed,
+            },
             files: inventory.files.values().map(|files| files.len() as u64).sum(),
             skipped: inventory.skipped,
             planned,
             done: Rewritten::default(),
             yielded: 0,
-            failed: Vec::new(),
+            failed,
             snapshot_ids: Vec::new(),
         }
     }
 }
 
 impl Failed {
-    pub(super) fn new(group: &FileGroup, why: &GroupError) -> Self {
+    pub(super) fn new(key: &PartitionKey, files: &[FileFact], why: &impl std::fmt::Display) -> Self {
         Self {
-            partition: group.key.to_string(),
-            files: group.files.len() as u64,
-            first_file: group.files.first().map(|file| file.location.clone()).unwrap_or_default(),
+            partition: key.to_string(),
+            files: files.len() as u64,
+            first_file: files.first().map(|file| file.location.clone()).unwrap_or_default(),
             why: why.to_string(),
         }
     }
@@ -135,6 +151,7 @@ impl Rewritten {
         *self.bytes_after.get_or_insert(0) += other.bytes_after.unwrap_or(0);
         self.rows += other.rows;
         self.deleted_rows += other.deleted_rows;
+        self.repeats += other.repeats;
         self.delete_files += other.delete_files;
     }
 
@@ -145,7 +162,7 @@ impl Rewritten {
         let mut counters = vec![
             ("added-data-files", self.files_after),
             ("deleted-data-files", self.files_before),
-            ("added-records", self.rows - self.deleted_rows),
+            ("added-records", self.rows - self.deleted_rows - self.repeats),
             ("deleted-records", self.rows),
             ("added-files-size", self.bytes_after.unwrap_or(0)),
             ("removed-files-size", self.bytes_before + bytes),
@@ -157,6 +174,9 @@ impl Rewritten {
         }
         if count > 0 || self.deleted_rows > 0 {
             counters.push((APPLIED_KEY, self.deleted_rows));
+        }
+        if self.repeats > 0 {
+            counters.push((DEDUPLICATED_KEY, self.repeats));
         }
         counters.into_iter().map(|(key, count)| (key.to_owned(), count.to_string())).collect()
     }

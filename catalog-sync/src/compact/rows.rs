@@ -17,6 +17,13 @@ pub(super) struct RowSum {
     hashes: u128,
 }
 
+impl RowSum {
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { rows: self.rows + other.rows, hashes: self.hashes.wrapping_add(other.hashes) }
+    }
+}
+
 /// Adds rows of one schema.
 pub(super) struct RowSummer {
     converter: RowConverter,

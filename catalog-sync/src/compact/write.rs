@@ -1,13 +1,13 @@
 //! The I/O of one group: its files are read, their rows written into few, and both compared.
 //!
 //! ```text
-//!   read (async)  ── batches ──>  encode and compare (a thread)  ── files ──>  upload (async)
+//!   read (async)  ── rows ──>  sort, if asked for (a task)  ── rows ──>  encode (a thread)  ── files ──>  upload (async)
 //! ```
 //!
 //! In memory are at most a row group of a file that is read (or of some small files), the file that is being written, one that
-//! waits and one that is being stored, some batches of rows, and the places of deleted rows; files are as large as
-//! `write.target-file-size-bytes` says. Each file is decoded again before it is stored. What was stored belongs to no snapshot
-//! yet. Called by [`super::compact`].
+//! waits and one that is being stored, some batches of rows, the places of deleted rows, and what the sort may take; files are as
+//! large as `write.target-file-size-bytes` says. Each file is decoded again before it is stored. What was stored belongs to no
+//! snapshot yet. Called by [`super::compact`].
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -17,21 +17,20 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_schema::ArrowError;
+use datafusion::error::DataFusionError;
 use futures::{TryStreamExt, stream};
 use iceberg::spec::{DataFile, NameMapping};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
 use schemas::partition::{PartitionKey, day_of};
 use tokio::sync::mpsc;
 
 use super::commit::Reading;
 use super::deletes;
+use super::encode::Encoding;
 use super::plan::{FileGroup, Sizes};
-use super::read::{self, BATCH_ROWS};
+use super::read;
 use super::rows::{RowSum, RowSummer};
-use crate::datafile::EncodedFile;
+use super::sort::{BrokenOff, Rows, Sort, pass_sorted};
 use crate::datafile::layout::TableLayout;
 use crate::datafile::settings::WriterSettings;
 use crate::datafile::upload::{UploadError, upload};
@@ -61,20 +60,34 @@ pub enum GroupError {
     NotInPartition,
     /// What was written is not what was read.
     #[error(
-        "{read} rows were read, the manifests tell of {expected} that are not deleted, and {written} were written: they are not \
-         the same, see `catalog-sync verify`"
+        "{read} rows were read, the manifests tell of {expected} that are not deleted, {left_out} were left out as repeats, and \
+         {written} were written: they are not the same, see `catalog-sync verify`"
     )]
     NotTheSame {
         /// Rows by the manifests, less those that delete files name.
         expected: u64,
         /// Rows read.
         read: u64,
+        /// Rows left out since they repeat an event.
+        left_out: u64,
         /// Rows written.
         written: u64,
     },
+    /// Its rows cannot be sorted in the memory and on the disk that there are.
+    #[error("cannot sort: {0}")]
+    Sort(Box<DataFusionError>),
+    /// What was written is not sorted.
+    #[error("the rows that were written are not in the order that was asked for")]
+    NotInOrder,
     /// The thread that encodes has ended.
     #[error("encoding was broken off")]
     BrokenOff,
+}
+
+impl GroupError {
+    pub(super) fn sort(error: DataFusionError) -> Self {
+        Self::Sort(Box::new(error))
+    }
 }
 
 /// How rows become files.
@@ -84,6 +97,8 @@ pub(super) struct Tools {
     pub(super) sizes: Sizes,
     /// Ids of columns by name, for files that do not have them.
     pub(super) name_mapping: Option<Arc<NameMapping>>,
+    /// How rows are sorted; none if they stay in the order of the files.
+    pub(super) sort: Option<Sort>,
     /// Groups that are rewritten at once.
     pub(super) at_once: usize,
 }
@@ -93,9 +108,11 @@ pub(super) struct New {
     pub(super) files: Vec<DataFile>,
     /// Rows that were deleted before, and are in none of them.
     pub(super) deleted: u64,
+    /// Rows that repeat an event, and are in none of them.
+    pub(super) repeats: u64,
 }
 
-/// Writes the rows of a group into new files, without those that are deleted.
+/// Writes the rows of a group into new files, without those that are deleted or repeats.
 ///
 /// # Errors
 /// [`GroupError`].
@@ -103,51 +120,85 @@ pub(super) async fn write(reading: &Reading, group: &FileGroup) -> Result<New, G
     let (store, tools) = (&reading.base.store, &reading.tools);
     let places = deletes::places(&reading.deletes, &group.files, &store.file_io()).await?;
     let deleted = places.values().map(Places::len).sum();
+    let repeats = group.repeats();
     let expected = group.rows().saturating_sub(deleted);
-    let (batches, to_encode) = mpsc::channel(BATCHES_WAITING);
+    let (out, rows) = mpsc::channel(BATCHES_WAITING);
+    let (to_encode, sorting) = match tools.sort.clone() {
+        None => (rows, None),
+        Some(sort) => {
+            let (out, sorted) = mpsc::channel(BATCHES_WAITING);
+            (sorted, Some(tokio::spawn(pass_sorted(Arc::clone(tools.layout.schema()), sort, rows, out))))
+        }
+    };
     let (files, to_store) = mpsc::channel(1);
-    let encoding = Encoding::new(Arc::clone(tools), group, expected);
+    let encoding = Encoding::new(tools, group, expected.saturating_sub(repeats))?;
     let encode = tokio::task::spawn_blocking(move || encoding.run(to_encode, &files));
     let stored = stream::unfold(to_store, |mut files| async { files.recv().await.map(|file| (file, files)) });
     let (read, stored) =
-        tokio::join!(read(reading, group, &places, batches), upload(store, &tools.layout, stored, "compact", 1));
+        tokio::join!(read(reading, group, &places, out), upload(store, &tools.layout, stored, "compact", 1));
     let encoded = encode.await.map_err(|_| GroupError::BrokenOff)?;
-    // The first cause: when one of the three ends, the others break off.
-    match (read, encoded, stored) {
-        (Err(error), _, _) | (_, Err(error @ (GroupError::Write(_) | GroupError::Rows(_))), _) => Err(error),
-        (_, _, Err(error)) => Err(error.into()),
-        (_, Err(error), _) => Err(error),
-        (Ok(read), Ok(written), Ok(files)) => Sums { read, written }.check(expected).map(|()| New { files, deleted }),
+    let sorted = match sorting {
+        Some(sorting) => sorting.await.map_err(|_| GroupError::BrokenOff)?,
+        None => Ok(()),
+    };
+    // The first cause: when one of them ends, the others break off.
+    let read = read?;
+    sorted.map_err(GroupError::sort)?;
+    match (encoded, stored) {
+        (Err(error @ GroupError::BrokenOff), Ok(_)) => Err(error),
+        (Err(GroupError::BrokenOff), Err(error)) => Err(error.into()),
+        (Err(error), _) => Err(error),
+        (_, Err(error)) => Err(error.into()),
+        (Ok(written), Ok(files)) => {
+            read.check(written, expected, repeats)?;
+            Ok(New { files, deleted, repeats })
+        }
     }
 }
 
-/// Reads the files of a group and hands the rows on that are not deleted; ends early when nobody takes them any more.
+/// Reads the files of a group and hands the rows on that are wanted; ends early when nobody takes them any more.
 async fn read(
     reading: &Reading,
     group: &FileGroup,
     deleted: &HashMap<String, Places>,
-    batches: mpsc::Sender<RecordBatch>,
-) -> Result<RowSum, GroupError> {
+    out: mpsc::Sender<Rows>,
+) -> Result<Read, GroupError> {
+    let read = read_into(reading, group, deleted, &out).await;
+    if read.is_err() {
+        // Else the rows would seem to be at their end. Nobody takes them any more if this fails.
+        out.send(Err(BrokenOff)).await.ok();
+    }
+    read
+}
+
+async fn read_into(
+    reading: &Reading,
+    group: &FileGroup,
+    deleted: &HashMap<String, Places>,
+    out: &mpsc::Sender<Rows>,
+) -> Result<Read, GroupError> {
     let layout = &reading.tools.layout;
     let field_ids: Vec<i32> = layout.columns().iter().map(|column| column.field_id).collect();
     let mut parts = pin!(read::parts(reading, &group.files, &field_ids)?);
-    let mut summer = RowSummer::new(layout.schema())?;
+    let (mut live, mut repeats) = (RowSummer::new(layout.schema())?, RowSummer::new(layout.schema())?);
     while let Some(mut part) = parts.try_next().await? {
         part.rows = layout.arrange(&part.rows)?;
         if !is_in(&part.rows, &group.key) {
             return Err(GroupError::NotInPartition);
         }
-        let deleted = group.files.get(part.file).and_then(|file| deleted.get(&file.location));
-        let rows = deleted.map_or_else(|| Ok(part.rows.clone()), |places| part.without(places))?;
-        if rows.num_rows() == 0 {
-            continue;
+        let Some(file) = group.files.get(part.file) else { continue };
+        let mut rows = part.without(deleted.get(&file.location))?;
+        live.add(&rows)?;
+        if part.has(&file.repeats) {
+            let is_deleted = |place| deleted.get(&file.location).is_some_and(|places| places.contains(place));
+            repeats.add(&part.pick(|place| file.repeats.contains(place) && !is_deleted(place))?)?;
+            rows = part.pick(|place| !file.repeats.contains(place) && !is_deleted(place))?;
         }
-        summer.add(&rows)?;
-        if batches.send(rows).await.is_err() {
+        if rows.num_rows() > 0 && out.send(Ok(rows)).await.is_err() {
             break;
         }
     }
-    Ok(summer.sum())
+    Ok(Read { live: live.sum(), repeats: repeats.sum() })
 }
 
 /// Whether all rows are of this partition.
@@ -160,91 +211,24 @@ fn is_in(batch: &RecordBatch, key: &PartitionKey) -> bool {
     of_day && types.iter().all(|text| text == Some(key.event_type.as_str()))
 }
 
-/// What was read and what was written.
-#[derive(Debug)]
-struct Sums {
-    read: RowSum,
-    written: RowSum,
+/// The rows that were read.
+#[derive(Debug, Clone, Copy)]
+struct Read {
+    /// Those that are not deleted.
+    live: RowSum,
+    /// Those of them that repeat an event.
+    repeats: RowSum,
 }
 
-impl Sums {
-    fn check(&self, expected: u64) -> Result<(), GroupError> {
-        let Self { read, written } = self;
-        if read == written && read.rows == expected {
+impl Read {
+    /// Whether what was written is what was read but for the repeats, and both are as many as they should be.
+    fn check(&self, written: RowSum, expected: u64, repeats: u64) -> Result<(), GroupError> {
+        let is_counted = self.live.rows == expected && self.repeats.rows == repeats;
+        if is_counted && written.and(self.repeats) == self.live {
             return Ok(());
         }
-        Err(GroupError::NotTheSame { expected, read: read.rows, written: written.rows })
-    }
-}
-
-/// Files of one group in the making.
-struct Encoding {
-    tools: Arc<Tools>,
-    key: PartitionKey,
-    /// Rows at which a file ends: what a file has in bytes is known when it is finished, and not before.
-    file_rows: u64,
-    open: Option<(ArrowWriter<Vec<u8>>, u64)>,
-}
-
-impl Encoding {
-    fn new(tools: Arc<Tools>, group: &FileGroup, rows: u64) -> Self {
-        let file_rows = rows.div_ceil(group.outputs(&tools.sizes)).max(1);
-        Self { tools, key: group.key.clone(), file_rows, open: None }
-    }
-
-    /// Encodes until there is no more, or nobody takes the files any more.
-    fn run(
-        mut self,
-        mut batches: mpsc::Receiver<RecordBatch>,
-        files: &mpsc::Sender<EncodedFile>,
-    ) -> Result<RowSum, GroupError> {
-        let mut written = RowSummer::new(self.tools.layout.schema())?;
-        while let Some(batch) = batches.blocking_recv() {
-            if let Some(file) = self.push(&batch)? {
-                self.hand_over(file, &mut written, files)?;
-            }
-        }
-        if let Some((writer, rows)) = self.open.take() {
-            let file = EncodedFile::finish(writer, self.key.clone(), rows)?;
-            self.hand_over(file, &mut written, files)?;
-        }
-        Ok(written.sum())
-    }
-
-    /// Adds rows; a file that has enough is finished.
-    fn push(&mut self, batch: &RecordBatch) -> Result<Option<EncodedFile>, ParquetError> {
-        let (mut writer, rows) = match self.open.take() {
-            Some(open) => open,
-            None => (self.writer()?, 0),
-        };
-        writer.write(batch)?;
-        let rows = rows + batch.num_rows() as u64;
-        if rows >= self.file_rows {
-            return EncodedFile::finish(writer, self.key.clone(), rows).map(Some);
-        }
-        self.open = Some((writer, rows));
-        Ok(None)
-    }
-
-    fn writer(&self) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
-        let properties = self.tools.settings.properties(self.file_rows);
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(self.tools.layout.schema()), options)
-    }
-
-    /// Decodes a finished file, to see what is in it, and hands it on.
-    fn hand_over(
-        &self,
-        file: EncodedFile,
-        written: &mut RowSummer,
-        files: &mpsc::Sender<EncodedFile>,
-    ) -> Result<(), GroupError> {
-        let options = ArrowReaderOptions::new().with_schema(Arc::clone(self.tools.layout.schema()));
-        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file.bytes.clone(), options)?;
-        for batch in reader.with_batch_size(BATCH_ROWS).build()? {
-            written.add(&batch?)?;
-        }
-        files.blocking_send(file).map_err(|_| GroupError::BrokenOff)
+        let (read, left_out, written) = (self.live.rows, self.repeats.rows, written.rows);
+        Err(GroupError::NotTheSame { expected, read, left_out, written })
     }
 }
 
@@ -271,10 +255,20 @@ mod tests {
             summer.add(batch)?;
             Ok(summer.sum())
         };
-        let (read, other) = (sum(&clicks(10))?, sum(&clicks(20).slice(10, 10))?);
-        Sums { read, written: read }.check(10)?;
-        for (written, listed) in [(other, 10), (read, 11), (sum(&clicks(9))?, 10)] {
-            let error = Sums { read, written }.check(listed);
+        let (live, other, none) = (sum(&clicks(10))?, sum(&clicks(20).slice(10, 10))?, RowSum::default());
+        let (kept, repeats) = (sum(&clicks(8))?, sum(&clicks(10).slice(8, 2))?);
+        Read { live, repeats: none }.check(live, 10, 0)?;
+        Read { live, repeats }.check(kept, 10, 2)?;
+        let wrong = [
+            (none, other, 10, 0),
+            (none, live, 11, 0),
+            (none, kept, 10, 0),
+            (repeats, live, 10, 2),
+            (repeats, kept, 10, 3),
+            (sum(&clicks(2))?, kept, 10, 2),
+        ];
+        for (repeats, written, expected, counted) in wrong {
+            let error = Read { live, repeats }.check(written, expected, counted);
             assert!(matches!(error, Err(GroupError::NotTheSame { .. })), "{error:?}");
         }
         Ok(())

@@ -39,7 +39,7 @@ pub enum MetricsError {
     },
 }
 
-/// The manifest entry of a file at `location`. It has no sort order: rows stand about in order of arrival.
+/// The manifest entry of a file at `location`.
 ///
 /// # Errors
 /// [`MetricsError`] if the footer does not fit the layout that the file was written with.
@@ -47,7 +47,11 @@ pub fn data_file(layout: &TableLayout, file: &EncodedFile, location: &str) -> Re
     let fault = |detail: String| MetricsError::Footer { location: location.to_owned(), detail };
     let metrics = Metrics::read(layout.columns(), &file.footer).map_err(fault)?;
     let split_offsets = file.footer.row_groups().iter().filter_map(RowGroupMetaData::file_offset).collect();
-    DataFileBuilder::default()
+    let mut builder = DataFileBuilder::default();
+    if let Some(id) = file.sort_order_id {
+        builder.sort_order_id(id);
+    }
+    builder
         .content(DataContentType::Data)
         .file_path(location.to_owned())
         .file_format(DataFileFormat::Parquet)

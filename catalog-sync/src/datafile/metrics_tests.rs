@@ -25,7 +25,7 @@ fn file(groups: &[&[Option<&str>]], props: WriterProperties) -> (TableLayout, En
     let footer = writer.finish().unwrap();
     assert_eq!(footer.num_row_groups(), groups.len());
     let bytes = std::mem::take(writer.inner_mut()).into();
-    (layout, EncodedFile { key: key("click"), bytes, rows, footer })
+    (layout, EncodedFile { key: key("click"), bytes, rows, footer, sort_order_id: None })
 }
 
 fn described(groups: &[&[Option<&str>]]) -> DataFile {

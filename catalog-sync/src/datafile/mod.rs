@@ -30,6 +30,8 @@ pub struct EncodedFile {
     pub rows: u64,
     /// Its footer, from which the catalog's metrics are made.
     pub footer: ParquetMetaData,
+    /// The sort order of the table that its rows are in; none if they are in no order.
+    pub sort_order_id: Option<i32>,
 }
 
 impl EncodedFile {
@@ -39,6 +41,6 @@ impl EncodedFile {
     /// Parquet refuses.
     pub fn finish(mut writer: ArrowWriter<Vec<u8>>, key: PartitionKey, rows: u64) -> Result<Self, ParquetError> {
         let footer = writer.finish()?;
-        Ok(Self { key, bytes: Bytes::from(mem::take(writer.inner_mut())), rows, footer })
+        Ok(Self { key, bytes: Bytes::from(mem::take(writer.inner_mut())), rows, footer, sort_order_id: None })
     }
 }

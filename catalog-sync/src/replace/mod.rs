@@ -1,4 +1,5 @@
-//! A commit that puts files or manifests in the place of others: a snapshot of operation `replace`, with the same rows.
+//! A commit that puts files or manifests in the place of others: a snapshot of operation `replace`, with the same rows, or
+//! `overwrite` where some are left out.
 //!
 //! ```text
 //!   facts   pure: what the manifest list tells
@@ -18,11 +19,11 @@ pub(crate) mod facts;
 mod pack;
 pub(crate) mod stage;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::future::Future;
 
 use iceberg::TableIdent;
-use iceberg::spec::{FormatVersion, ManifestContentType, ManifestFile};
+use iceberg::spec::{FormatVersion, ManifestContentType, ManifestFile, Operation};
 use iceberg_catalog_rest::CommitTableRequest;
 use protocol::{CommitPlan, Outcome, TableFacts};
 use serde::Serialize;
@@ -78,6 +79,11 @@ pub(crate) trait Work: Send {
 
     /// Says it for this base and writes the new manifests; none if there is nothing to do.
     fn stage(&mut self, base: &Base) -> impl Future<Output = Result<Option<Staged>, Self::Error>> + Send;
+
+    /// What it does to the rows: nothing, unless it says so.
+    fn operation(&self) -> Operation {
+        Operation::Replace
+    }
 
     /// What the snapshot's summary says of it.
     fn summary(&self, staged: &Staged) -> BTreeMap<String, String>;
@@ -253,7 +259,7 @@ impl Replace<'_> {
             created: created as u64,
             after: Counts::of(&manifests),
         };
-        let contents = (staged.snapshot_id, manifests);
+        let contents = (staged.snapshot_id, work.operation(), manifests);
         let says = (summary, work.properties());
         let request = snapshot::replace(&base.loaded, &base.store, &plan, contents, says).await?;
         Ok((request, commit))
@@ -317,12 +323,13 @@ impl Staged {
         self.created.first().is_some_and(|ours| list.iter().any(|it| it.manifest_path == ours.manifest_path))
     }
 
-    /// Whether it can be committed on this base: all whose place it takes are there, no rows were deleted from them, and
-    /// it is itself still there.
+    /// Whether it can be committed on this base: all whose place it takes are there, and those that it leans on, no rows
+    /// were deleted from them, and it is itself still there.
     fn fits(&self, base: &Base) -> bool {
-        let there = base.list.iter().filter(|manifest| self.replaced.contains(&manifest.manifest_path)).count();
+        let there: HashSet<&String> = base.list.iter().map(|manifest| &manifest.manifest_path).collect();
+        let are_there = self.replaced.iter().chain(&self.beside).all(|needed| there.contains(needed));
         let as_before = self.deletes.as_ref().is_none_or(|deletes| *deletes == stage::deletes(&base.list));
-        there == self.replaced.len() && as_before && self.sweep_epoch == base.facts.sweep_epoch
+        are_there && as_before && self.sweep_epoch == base.facts.sweep_epoch
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Staged {
     pub(crate) deletes: Option<BTreeSet<String>>,
     /// Locations of the manifests whose place they take.
     pub(crate) replaced: HashSet<String>,
+    /// Locations of manifests that it does not touch and that must be there all the same.
+    pub(crate) beside: HashSet<String>,
     /// They themselves.
     pub(crate) created: Vec<ManifestFile>,
     /// Entries that they hold of files that were there and stay.
@@ -56,6 +58,8 @@ pub(crate) struct Change {
     pub(crate) added: Vec<DataFile>,
     /// Locations of the files that go; they are in those manifests.
     pub(crate) removed: HashSet<String>,
+    /// Locations of manifests that must be there when it is committed, whether or not they are written anew.
+    pub(crate) beside: HashSet<String>,
     /// Delete manifests to be written anew, in the same form.
     pub(crate) delete_manifests: Vec<(i32, Vec<usize>)>,
     /// Locations of the delete files that go; they are in those.
@@ -160,7 +164,8 @@ pub(crate) async fn stage(base: &Base, change: Change, limits: &Limits) -> Resul
     let removes = !change.removed.is_empty() || !change.removed_deletes.is_empty();
     let deletes = removes.then(|| deletes(list));
     let sweep_epoch = base.facts.sweep_epoch.clone();
-    Ok(Staged { snapshot_id, sweep_epoch, deletes, replaced, created: writing.created, files })
+    let beside = change.beside.difference(&replaced).cloned().collect();
+    Ok(Staged { snapshot_id, sweep_epoch, deletes, replaced, beside, created: writing.created, files })
 }
 
 struct Writing<'a> {

@@ -16,7 +16,7 @@ use super::overrides::Word;
 use super::{VerifyError, plural};
 use crate::catalog::{CatalogClient, CatalogError, LoadedTable, TableCommit, backoff};
 use crate::commit::{RANGES_KEY, REJECTS_KEY};
-use crate::compact::APPLIED_KEY;
+use crate::compact::{APPLIED_KEY, DEDUPLICATED_KEY};
 use crate::deletes::{self, Places};
 use crate::overrule::{OVERRIDE_KEY, OVERRIDE_REASON_KEY};
 use crate::storage::{StorageError, Store};
@@ -186,6 +186,7 @@ fn fact(snapshot: &Snapshot) -> SnapshotFact {
         added_deletes: number("added-position-deletes").unwrap_or(0),
         removed_deletes: number("removed-position-deletes").unwrap_or(0),
         applied_deletes: number(APPLIED_KEY),
+        deduplicated: number(DEDUPLICATED_KEY),
         total_records: number("total-records"),
     }
 }

@@ -56,6 +56,8 @@ pub struct SnapshotFact {
     /// Rows that position deletes had deleted and that a compaction left out, if it says so. It accounts for them, and not for
     /// what removed position deletes deleted.
     pub applied_deletes: Option<u64>,
+    /// Rows that repeated an event and that a compaction left out, if it says so.
+    pub deduplicated: Option<u64>,
     /// Records of all data files afterwards.
     pub total_records: Option<u64>,
 }
@@ -106,6 +108,8 @@ pub struct Replay {
     pub offsets: u64,
     /// Snapshots that rewrote files and left the rows as they are.
     pub rewrites: u64,
+    /// Rows that repeated an event and were left out by rewrites.
+    pub deduplicated: u64,
     /// Commits of others that changed rows.
     pub foreign: Vec<ForeignChange>,
     /// Halts that an operator overruled.
@@ -259,13 +263,17 @@ impl Replay {
         let rows = rows_effect(snapshot);
         let (added, removed) =
             (snapshot.added_records + snapshot.removed_deletes, snapshot.deleted_records + snapshot.added_deletes);
-        if snapshot.operation == "replace" {
+        let repeats = snapshot.deduplicated.unwrap_or(0);
+        if snapshot.operation == "replace" || repeats > 0 {
             self.rewrites += 1;
-            if rows == 0 {
+            self.deduplicated += repeats;
+            let unexplained = rows + i128::from(repeats);
+            if unexplained == 0 {
                 return;
             }
-            let problem = format!("{}: a rewrite of files changed the number of rows by {rows:+}", state.at);
-            self.problems.push(problem);
+            let but = if repeats > 0 { format!(" beside {}", plural(repeats, "repeat")) } else { String::new() };
+            let text = format!("{}: a rewrite of files changed the number of rows by {unexplained:+}{but}", state.at);
+            self.problems.push(text);
         }
         if added == 0 && removed == 0 {
             return;

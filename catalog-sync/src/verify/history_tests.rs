@@ -243,3 +243,15 @@ fn a_compaction_that_leaves_deleted_rows_out_changes_no_row_whatever_becomes_of_
         assert_eq!((replay.rewrites, replay.foreign.is_empty()), (1, is_fine));
     }
 }
+
+#[test]
+fn repeats_that_a_rewrite_left_out_are_counted_and_are_all_that_it_may_change() {
+    let ingested = ingest(2, 0, 9);
+    for (said, is_fine) in [(2, true), (1, false), (3, false)] {
+        let mut state = foreign(3, &ingested, "overwrite", 7, 9);
+        state.snapshot.as_mut().unwrap().deduplicated = Some(said);
+        let replay = replay(&walk(vec![empty(), ingested.clone(), state]));
+        assert_eq!(replay.problems.is_empty(), is_fine, "{said}: {:?}", replay.problems);
+        assert_eq!((replay.rewrites, replay.deduplicated, replay.foreign.is_empty()), (1, said, is_fine));
+    }
+}

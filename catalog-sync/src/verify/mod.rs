@@ -93,6 +93,8 @@ pub struct Report {
     pub lost_offsets: u64,
     /// Rows that a rollback took away, and that stay away by an operator's word.
     pub rows_given_up: u64,
+    /// Rows that repeated an event and that compactions left out, in the history that was walked.
+    pub rows_deduplicated: u64,
     /// The operators' words in the history that was walked, oldest first.
     pub overrides: Vec<Override>,
     /// The checks.
@@ -145,6 +147,7 @@ pub async fn verify(client: &CatalogClient, ident: &TableIdent, options: VerifyO
         complete: checks.iter().all(|check| check.ok),
         lost_offsets,
         rows_given_up: replay.rows_given_up(),
+        rows_deduplicated: replay.deduplicated,
         overrides: replay.overrides,
         checks,
         notes,

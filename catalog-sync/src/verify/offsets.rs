@@ -94,8 +94,11 @@ pub fn rows(position: &Position, counted: &Counted, replay: &Replay, allow_forei
     let difference = live - i128::from(ingested);
     let given_up = i128::from(replay.rows_given_up());
     let given_up_text = if given_up > 0 { format!(", {given_up} given up") } else { String::new() };
+    let repeats = i128::from(replay.deduplicated);
+    let repeats_text = if repeats > 0 { format!(", {repeats} left out as repeats") } else { String::new() };
+    let missing = given_up + repeats;
     let detail = format!(
-        "{} by the position, {live} in the table ({} in live data files, {} deleted){given_up_text}",
+        "{} by the position, {live} in the table ({} in live data files, {} deleted){given_up_text}{repeats_text}",
         plural(ingested, "row"),
         counted.records,
         counted.deleted_rows
@@ -106,11 +109,11 @@ pub fn rows(position: &Position, counted: &Counted, replay: &Replay, allow_forei
         problems.push(format!("{count}: how many rows they delete cannot be told from metadata"));
     }
     let foreign = replay.foreign_rows();
-    let expected = if allow_foreign { foreign } else { 0 } - given_up;
+    let expected = if allow_foreign { foreign } else { 0 } - missing;
     if difference != expected {
         let more = if difference < 0 { "fewer" } else { "more" };
         let mut text = format!("the table has {} rows {more} than the position accounts for", difference.abs());
-        match (replay.foreign.is_empty(), difference == foreign - given_up) {
+        match (replay.foreign.is_empty(), difference == foreign - missing) {
             (true, _) => text.push_str("; no commit of the history that was walked explains it"),
             (false, true) => text.push_str("; commits of others account for all of them, see `foreign`"),
             (false, false) => text.push_str(&format!("; commits of others account for {foreign:+}, see `foreign`")),
@@ -192,6 +195,15 @@ mod tests {
         assert!(check(7, 2, -2, true).ok);
         let unexplained = check(10, 0, 2, true);
         assert!(unexplained.problems[0].ends_with("account for +2, see `foreign`"), "{unexplained:?}");
+    }
+
+    #[test]
+    fn rows_that_were_left_out_as_repeats_are_no_fault_and_hide_none() {
+        let replay = Replay { deduplicated: 2, ..Replay::default() };
+        let check = rows(&seven_rows(), &counted(5, 0), &replay, false);
+        assert!(check.ok && check.detail.ends_with(", 2 left out as repeats"), "{check:?}");
+        assert!(!rows(&seven_rows(), &counted(4, 0), &replay, false).ok);
+        assert!(!rows(&seven_rows(), &counted(7, 0), &replay, false).ok);
     }
 
     #[test]

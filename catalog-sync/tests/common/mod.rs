@@ -1,18 +1,18 @@
-//! A table on the embedded catalog, and trouble on the way to it. Shared by the tests of what replaces files and manifests.
+//! A table on the embedded catalog, and in `trouble` what happens on the way to it. Shared by the tests of what replaces files and manifests.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, unreachable_pub, unused_imports)]
+
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::{Int64Array, RecordBatch, StringArray};
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema};
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
-use axum::response::Response;
 use bytes::Bytes;
 use catalog_sync::catalog::{CatalogClient, CatalogConfig, LoadedTable};
 use catalog_sync::commit::{Committer, Staged};
@@ -31,14 +31,15 @@ use catalog_sync::verify::{VerifyOptions, verify};
 use futures::TryStreamExt;
 use iceberg::TableIdent;
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestFile, ManifestListWriter,
-    ManifestWriterBuilder, Struct, Type,
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, Literal, ManifestContentType, ManifestFile,
+    ManifestListWriter, ManifestWriterBuilder, Struct, Type,
 };
 use parquet::arrow::ArrowWriter;
 use protocol::{BatchRange, Landed, Offset, OffsetRange, Proposal, Ranges, TopicRanges};
 use schemas::table::FIELD_ID_KEY;
 use serde_json::json;
-use tokio::runtime::Handle;
+
+pub use trouble::{Between, Trouble};
 
 pub const FILE_BYTES: usize = 10;
 
@@ -105,23 +106,91 @@ impl World {
 
     /// One commit with a real file of so many rows for each of the event types.
     pub async fn commit_rows(&self, types: &[&str], rows: usize) {
+        let files = types.iter().map(|event_type| (*event_type, clicks(event_type, rows, |_| Some(new_id()))));
+        self.commit_batches(&files.collect::<Vec<_>>()).await;
+    }
+
+    /// One commit with a file of the events of these numbers, each with an id of its own.
+    pub async fn commit_events(&self, event_type: &str, numbers: Range<usize>) {
+        self.commit_events_at(event_type, numbers, 0).await;
+    }
+
+    /// The same, taken in at this time.
+    pub async fn commit_events_at(&self, event_type: &str, numbers: Range<usize>, taken_in: i64) {
+        let id = |row: usize| Some(format!("event-{}", numbers.start + row));
+        let rows = clicks(event_type, numbers.len(), id);
+        let place = rows.schema().index_of("ingestion_timestamp").unwrap();
+        let times = TimestampMicrosecondArray::from_value(taken_in, numbers.len()).with_timezone(schemas::table::UTC);
+        let mut columns = rows.columns().to_vec();
+        columns[place] = Arc::new(times);
+        let rows = RecordBatch::try_new(rows.schema(), columns).unwrap();
+        self.commit_batches(&[(event_type, rows)]).await;
+    }
+
+    /// One commit with a file of rows without an id.
+    pub async fn commit_without_ids(&self, event_type: &str, rows: usize) {
+        self.commit_batches(&[(event_type, clicks(event_type, rows, |_| None))]).await;
+    }
+
+    /// One commit with a file for each of these batches.
+    async fn commit_batches(&self, batches: &[(&str, RecordBatch)]) {
         let loaded = self.load().await;
         let layout = TableLayout::new(loaded.metadata()).unwrap();
-        let file = |event_type: &str| {
-            let rows_of = |name: &str, row: usize| match name {
-                "event_id" => Some(uuid::Uuid::new_v4().to_string()),
-                "event_type" => Some(event_type.to_owned()),
-                "city" => row.is_multiple_of(2).then(|| "Köln".to_owned()),
-                _ => Some(format!("{name}-{}", row % 7)),
-            };
+        let file = |(event_type, rows): &(&str, RecordBatch)| {
             let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(layout.schema()), None).unwrap();
-            writer.write(&layout.arrange(&batch(rows, rows_of)).unwrap()).unwrap();
-            EncodedFile::finish(writer, key(event_type), rows as u64).unwrap()
+            writer.write(&layout.arrange(rows).unwrap()).unwrap();
+            EncodedFile::finish(writer, key(event_type), rows.num_rows() as u64).unwrap()
         };
-        let files: Vec<EncodedFile> = types.iter().map(|event_type| file(event_type)).collect();
+        let files: Vec<EncodedFile> = batches.iter().map(file).collect();
         let files = futures::stream::iter(files);
         let files = upload(&self.store(&loaded), &layout, files, "test", 2).await.unwrap();
         self.commit_files(&loaded, files).await;
+    }
+
+    /// The ids of the rows of an event type, in their order.
+    pub async fn event_ids(&self, event_type: &str) -> Vec<String> {
+        let mut ids = Vec::new();
+        for rows in of_type(batches(self).await, event_type) {
+            let column = rows.column_by_name("event_id").unwrap().as_string::<i32>().clone();
+            ids.extend(column.iter().flatten().map(str::to_owned));
+        }
+        ids.sort_by_key(|id| (id.len(), id.clone()));
+        ids
+    }
+
+    /// When the rows of an event type were taken in, from the first to the last.
+    pub async fn taken_in(&self, event_type: &str) -> Vec<i64> {
+        let mut times = Vec::new();
+        for rows in of_type(batches(self).await, event_type) {
+            let column = rows.column_by_name("ingestion_timestamp").unwrap();
+            times.extend(column.as_primitive::<TimestampMicrosecondType>().values());
+        }
+        times.sort_unstable();
+        times
+    }
+
+    /// The live data files.
+    pub async fn data_files(&self) -> Vec<DataFile> {
+        let file_io = self.store(&self.load().await).file_io();
+        let mut files = Vec::new();
+        for listed in self.manifests().await.iter().filter(|it| it.content == ManifestContentType::Data) {
+            let live = manifest::live_entries(listed, &file_io).await.unwrap();
+            files.extend(live.iter().map(|entry| entry.data_file().clone()));
+        }
+        files
+    }
+
+    /// The live data files by the order of the commits that brought them.
+    pub async fn data_files_in_order(&self) -> Vec<String> {
+        let mut entries = self.entries().await.0;
+        entries.sort_by_key(|entry| entry.2);
+        entries.into_iter().map(|entry| entry.0).collect()
+    }
+
+    /// The lowest and the highest value of a column in each live data file, as text.
+    pub async fn bounds_of(&self, field_id: i32) -> Vec<(String, String)> {
+        let bound = |bounds: &HashMap<i32, Datum>| bounds[&field_id].to_string();
+        self.data_files().await.iter().map(|file| (bound(file.lower_bounds()), bound(file.upper_bounds()))).collect()
     }
 
     /// One commit of these files: an offset for each row.
@@ -323,22 +392,41 @@ pub async fn small_files(commits: usize) -> Arc<World> {
 
 /// Every row of the table, as text, in order.
 pub async fn rows(world: &World) -> Vec<String> {
-    let mut rows = rows_as_they_lie(world).await;
+    let mut rows = Vec::new();
+    for batch in batches(world).await {
+        rows.extend((0..batch.num_rows()).map(|row| format!("{:?}", batch.slice(row, 1).columns())));
+    }
     rows.sort();
     rows
 }
 
-/// Every row of the table, as text, in the order of files and of rows in them.
-pub async fn rows_as_they_lie(world: &World) -> Vec<String> {
+/// The rows of the table as another reader sees them: the `iceberg` crate, file by file.
+pub async fn batches(world: &World) -> Vec<RecordBatch> {
     let loaded = world.load().await;
     let table = loaded.to_iceberg(&world.store(&loaded)).unwrap();
     let scan = table.scan().with_concurrency_limit(1).build().unwrap();
-    let batches: Vec<RecordBatch> = scan.to_arrow().await.unwrap().try_collect().await.unwrap();
-    let mut rows = Vec::new();
-    for batch in &batches {
-        rows.extend((0..batch.num_rows()).map(|row| format!("{:?}", batch.slice(row, 1).columns())));
-    }
-    rows
+    scan.to_arrow().await.unwrap().try_collect().await.unwrap()
+}
+
+fn of_type(batches: Vec<RecordBatch>, event_type: &str) -> Vec<RecordBatch> {
+    // Each file has one type, and no batch is of two files.
+    let is_of =
+        |rows: &RecordBatch| rows.column_by_name("event_type").unwrap().as_string::<i32>().value(0) == event_type;
+    batches.into_iter().filter(|rows| rows.num_rows() > 0 && is_of(rows)).collect()
+}
+
+fn new_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// Rows of an event type with these ids.
+fn clicks(event_type: &str, rows: usize, id: impl Fn(usize) -> Option<String>) -> RecordBatch {
+    batch(rows, |name, row| match name {
+        "event_id" => id(row),
+        "event_type" => Some(event_type.to_owned()),
+        "city" => row.is_multiple_of(2).then(|| "Köln".to_owned()),
+        _ => Some(format!("{name}-{}", row % 7)),
+    })
 }
 
 pub async fn files(world: &World) -> BTreeSet<String> {
@@ -361,95 +449,4 @@ fn data_file(loaded: &LoadedTable, location: String, day: i32) -> DataFile {
         .file_size_in_bytes(FILE_BYTES as u64)
         .build()
         .unwrap()
-}
-
-/// What happens to a commit between the client and the catalog.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Trouble {
-    /// Somebody else commits first.
-    Overtaken,
-    /// An orphan sweep comes first, with a snapshot of its own, as each has.
-    Swept,
-    /// Somebody else commits real rows first.
-    RowsFirst,
-    /// Somebody else rewrites the manifests first.
-    Rewritten,
-    /// Somebody else compacts first.
-    Compacted,
-    /// Somebody else deletes rows first.
-    Deleted,
-    /// It is applied, and somebody else deletes rows then.
-    DeletedAfter,
-    /// It is applied, and the answer is lost.
-    AnswerLost,
-    /// It is applied, somebody else commits on top, and the answer is lost.
-    AnswerLostAndOvertaken,
-}
-
-/// Before the catalog: the first `times` commits meet trouble.
-pub struct Between {
-    catalog: String,
-    world: Arc<World>,
-    trouble: Trouble,
-    times: AtomicU32,
-    pub seen: Mutex<Vec<u16>>,
-}
-
-impl Between {
-    pub async fn client(world: &Arc<World>, trouble: Trouble, times: u32) -> (CatalogClient, Arc<Self>) {
-        let catalog = world.catalog.uri().trim_end_matches('/').to_owned();
-        let between =
-            Arc::new(Self { catalog, world: Arc::clone(world), trouble, times: times.into(), seen: Mutex::default() });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}", listener.local_addr().unwrap());
-        let app = Router::new().fallback(pass).with_state(Arc::clone(&between));
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        (CatalogClient::connect(CatalogConfig::new(uri)).await.unwrap(), between)
-    }
-}
-
-impl Between {
-    /// What happens before the commit arrives.
-    async fn come_first(&self) {
-        let world = &self.world;
-        match self.trouble {
-            Trouble::Overtaken => world.commit(&[20_009]).await,
-            Trouble::Swept => {
-                world.set_property("catalog-sync.sweep-epoch", "a-sweep").await;
-                world.commit(&[20_009]).await;
-            }
-            Trouble::RowsFirst => world.commit_rows(&["click"], 10).await,
-            Trouble::Rewritten => drop(world.rewrite().await),
-            Trouble::Compacted => drop(world.compact(&Options::default()).await),
-            Trouble::Deleted => world.delete_rows("click").await,
-            Trouble::AnswerLost | Trouble::AnswerLostAndOvertaken | Trouble::DeletedAfter => {}
-        }
-    }
-}
-
-async fn pass(State(between): State<Arc<Between>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let body = to_bytes(body, usize::MAX).await.unwrap();
-    let path = parts.uri.path_and_query().unwrap().as_str();
-    let left = |n: u32| n.checked_sub(1);
-    let troubled =
-        parts.method == "POST" && between.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok();
-    let is_lost = [Trouble::AnswerLost, Trouble::AnswerLostAndOvertaken].contains(&between.trouble);
-    if troubled {
-        // Not every one of these can be sent to another thread.
-        tokio::task::block_in_place(|| Handle::current().block_on(between.come_first()));
-    }
-    let url = format!("{}{path}", between.catalog);
-    let request = reqwest::Client::new().request(parts.method, url).header("content-type", "application/json");
-    let answer = request.body(body).send().await.unwrap();
-    let (status, text) = (answer.status(), answer.bytes().await.unwrap());
-    match between.trouble {
-        Trouble::AnswerLostAndOvertaken if troubled => between.world.commit(&[20_009]).await,
-        Trouble::DeletedAfter if troubled => between.world.delete_rows("click").await,
-        _ => {}
-    }
-    between.seen.lock().unwrap().push(status.as_u16());
-    let lost = troubled && is_lost;
-    let status = if lost { 504 } else { status.as_u16() };
-    Response::builder().status(status).body(Body::from(if lost { Bytes::new() } else { text })).unwrap()
 }
