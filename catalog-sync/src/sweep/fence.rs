@@ -42,6 +42,7 @@ impl Work for Fence<'_> {
             sweep_epoch: base.facts.sweep_epoch.clone(),
             deletes: None,
             replaced: HashSet::new(),
+            beside: HashSet::new(),
             created: Vec::new(),
             files: 0,
         }))
