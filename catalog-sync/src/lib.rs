@@ -7,6 +7,7 @@
 //!   deletes    which rows of which data files are deleted
 //!   create     a table together with its first snapshot
 //!   snapshot   data files -> manifest, manifest list, commit
+//!   manifest/  manifests and their list, read whole or for a plan
 //!   commit     the only commit loop: load -> decide -> POST once -> look again
 //!   overrule   an operator's word against a halt, as a commit
 //!   replace/   a commit that puts files or manifests in the place of others, as often as it takes

@@ -17,7 +17,7 @@ use super::filter::Filter;
 use super::plan::FileFact;
 use crate::datafile::layout::TableLayout;
 use crate::deletes::Places;
-use crate::manifest::live_entries_of;
+use crate::manifest::bare_entries_of;
 use crate::replace::{Base, stage};
 
 /// Data files that are not touched, and why.
@@ -64,7 +64,7 @@ pub(super) async fn inventory(
     // Order 0 is none.
     let order_id = i32::try_from(base.loaded.metadata().default_sort_order_id()).ok().filter(|id| *id > 0);
     let mut inventory = Inventory::default();
-    let mut read = live_entries_of(&data, &file_io);
+    let mut read = bare_entries_of(&data, &file_io);
     while let Some((manifest, entries)) = read.try_next().await? {
         let is_plain = plain.contains(manifest.manifest_path.as_str());
         let at: Arc<str> = Arc::from(manifest.manifest_path.as_str());
