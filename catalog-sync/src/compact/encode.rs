@@ -44,7 +44,7 @@ impl Encoding {
             key: group.key.clone(),
             file_rows: rows.div_ceil(group.outputs(&tools.sizes)).max(1),
             open: None,
-            written: RowSummer::new(schema)?,
+            written: RowSummer::new(schema),
             order: tools.sort.as_ref().map(|sort| OrderCheck::new(&sort.order, schema)).transpose()?,
         })
     }

@@ -149,12 +149,12 @@ mod tests {
         assert!(batch.get_array_memory_size() as u64 * batches > 3 * memory, "it would fit");
         let input = stream::iter((0..batches).map(move |_| Ok(batch.clone())));
         let mut rows = sorted(Arc::clone(&schema), input, order.keys(), memory).unwrap();
-        let (mut check, mut summer) = (OrderCheck::new(&order, &schema).unwrap(), RowSummer::new(&schema).unwrap());
+        let (mut check, mut summer) = (OrderCheck::new(&order, &schema).unwrap(), RowSummer::new(&schema));
         while let Some(batch) = rows.try_next().await.unwrap() {
             assert!(check.is_in_order(&batch).unwrap());
             summer.add(&batch).unwrap();
         }
-        let mut expected = RowSummer::new(&schema).unwrap();
+        let mut expected = RowSummer::new(&schema);
         (0..batches).for_each(|_| expected.add(&clicks(8_000)).unwrap());
         assert!(summer.sum() == expected.sum());
     }

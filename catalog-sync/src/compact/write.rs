@@ -180,7 +180,7 @@ async fn read_into(
     let layout = &reading.tools.layout;
     let field_ids: Vec<i32> = layout.columns().iter().map(|column| column.field_id).collect();
     let mut parts = pin!(read::parts(reading, &group.files, &field_ids)?);
-    let (mut live, mut repeats) = (RowSummer::new(layout.schema())?, RowSummer::new(layout.schema())?);
+    let (mut live, mut repeats) = (RowSummer::new(layout.schema()), RowSummer::new(layout.schema()));
     while let Some(mut part) = parts.try_next().await? {
         part.rows = layout.arrange(&part.rows)?;
         if !is_in(&part.rows, &group.key) {
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn as_many_rows_that_are_others_are_not_the_same() -> Result<(), GroupError> {
         let sum = |batch: &RecordBatch| -> Result<RowSum, ArrowError> {
-            let mut summer = RowSummer::new(&batch.schema())?;
+            let mut summer = RowSummer::new(&batch.schema());
             summer.add(batch)?;
             Ok(summer.sum())
         };

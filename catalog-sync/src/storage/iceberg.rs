@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,6 +24,8 @@ use crate::catalog::StorageConfig;
 
 /// Deletions of a prefix or a stream that are under way at once.
 const DELETES_AT_ONCE: usize = 16;
+/// Bytes that a reader keeps of an object, at most: as many as are read with the end of a Parquet file by default, twice.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 impl Store {
     /// The `iceberg` crate's view of this store.
@@ -80,7 +82,7 @@ impl Storage for Store {
 
     async fn reader(&self, path: &str) -> Result<Box<dyn FileRead>> {
         self.path(path)?;
-        Ok(Box::new(Reader { store: self.clone(), location: path.to_owned() }))
+        Ok(Box::new(Reader { store: self.clone(), location: path.to_owned(), last: Mutex::default() }))
     }
 
     async fn write(&self, path: &str, bs: Bytes) -> Result<()> {
@@ -120,15 +122,35 @@ impl Storage for Store {
     }
 }
 
+/// Keeps what it read last, if that is little: who reads Parquet asks for the end of a file, which is all of it if it is small,
+/// and for its columns then. Objects never change.
 struct Reader {
     store: Store,
     location: String,
+    last: Mutex<(u64, Bytes)>,
+}
+
+impl Reader {
+    fn kept(&self, range: &Range<u64>) -> Option<Bytes> {
+        let (start, bytes) = &*self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = |at: u64| usize::try_from(at.checked_sub(*start)?).ok().filter(|at| *at <= bytes.len());
+        let (from, to) = (place(range.start)?, place(range.end)?);
+        (from < to).then(|| bytes.slice(from..to))
+    }
 }
 
 #[async_trait]
 impl FileRead for Reader {
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
-        Ok(self.store.read_range(&self.location, range).await?)
+        if let Some(bytes) = self.kept(&range) {
+            return Ok(bytes);
+        }
+        let start = range.start;
+        let bytes = self.store.read_range(&self.location, range).await?;
+        if bytes.len() <= KEPT_BYTES_MAX {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (start, bytes.clone());
+        }
+        Ok(bytes)
     }
 }
 

@@ -66,6 +66,21 @@ async fn serves_iceberg(store: &Store, folder: &str) {
     }
     io.delete_prefix(folder).await.unwrap();
     assert_eq!(store.list(folder).await.unwrap(), []);
+    asks_once_for_what_lies_within(store, folder).await;
+}
+
+async fn asks_once_for_what_lies_within(store: &Store, folder: &str) {
+    let location = format!("{folder}/data/once.parquet");
+    store.put_new(&location, Bytes::from_static(b"0123456789")).await.unwrap();
+    let reader = store.file_io().new_input(&location).unwrap().reader().await.unwrap();
+    assert_eq!(reader.read(2..9).await.unwrap(), "2345678");
+    store.delete(&location).await.unwrap();
+    for (range, text) in [(2..9, "2345678"), (4..6, "45"), (8..9, "8")] {
+        assert_eq!(reader.read(range).await.unwrap(), text);
+    }
+    for range in [1..5, 8..10, 0..1, 9..10] {
+        assert!(reader.read(range.clone()).await.is_err(), "{range:?}");
+    }
 }
 
 #[tokio::test]
