@@ -4,16 +4,23 @@
 //!     tests/run --bench compare --events 1000000
 //!
 //! `compare.rs` measures ingestion, `queries.rs` what readers get of it, `freshness.rs` how soon, `commits.rs` what a commit
-//! costs while the table grows. What the first two are made of, by the data's way: `fill.rs` fills a topic; `connector.rs`, `sink.rs` and `spark.rs` each run one system on it, under the meter of
-//! `measure.rs` and as processes of `process.rs`; `table.rs` makes the tables and counts what is in them; `report.rs` says
-//! what ingestion has cost.
+//! costs while the table grows, `maintenance.rs` what it costs to keep the table healthy. What the first two are made of, by the
+//! data's way: `fill.rs` fills a topic; `connector.rs`, `sink.rs` and `spark.rs` each run one system on it, under the meter of
+//! `measure.rs` and as processes of `process.rs`; `table.rs` makes the tables and counts what is in them; `report.rs` says what
+//! ingestion has cost. What the last is made of: `listing.rs` makes tables of files that are there or are not; `compaction.rs`
+//! has each engine of `engine.rs` compact one; `plan.rs` plans for many files.
 
 mod commits;
+mod compaction;
 mod compare;
 mod connector;
+mod engine;
 mod fill;
 mod freshness;
+mod listing;
+mod maintenance;
 mod measure;
+mod plan;
 mod process;
 mod queries;
 mod report;
@@ -42,6 +49,8 @@ enum Measurement {
     Freshness(freshness::Wanted),
     /// Calls and bytes of a commit while the table grows, and after its manifests were rewritten
     Commits(commits::Wanted),
+    /// Compaction by this project, Spark and Trino; queries before and after; a plan over many files
+    Maintenance(maintenance::Wanted),
 }
 
 #[tokio::main]
@@ -51,5 +60,6 @@ async fn main() -> Result<()> {
         Measurement::Queries(wanted) => queries::run(&wanted).await,
         Measurement::Freshness(wanted) => freshness::run(&wanted).await,
         Measurement::Commits(wanted) => commits::run(&wanted).await,
+        Measurement::Maintenance(wanted) => maintenance::run(&wanted).await,
     }
 }

@@ -6,10 +6,14 @@
 //! the servers, is not in it.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
@@ -54,13 +58,44 @@ impl Meter {
 
     /// The cost so far, and the end of the measurement. The process must be alive.
     pub(crate) fn stop(self) -> Result<Usage> {
-        self.stopped.store(true, Ordering::Release);
-        self.sampling.thread().unpark();
-        let usage = self.sampling.join().map_err(|_| anyhow!("the meter ended in a panic"))?;
-        let alive = status_bytes(self.root, "VmRSS:").is_some();
-        ensure!(alive, "process {} ended before it was measured", self.root);
+        let root = self.root;
+        let usage = self.read()?;
+        let alive = status_bytes(root, "VmRSS:").is_some();
+        ensure!(alive, "process {root} ended before it was measured");
         Ok(usage)
     }
+
+    fn read(self) -> Result<Usage> {
+        self.stopped.store(true, Ordering::Release);
+        self.sampling.thread().unpark();
+        self.sampling.join().map_err(|_| anyhow!("the meter ended in a panic"))
+    }
+}
+
+/// Runs a command to its end and has it succeed: its standard output, how long it took, and what it cost. Memory is that of a
+/// tenth of a second before the end, at its highest until then.
+pub(crate) fn run(command: &mut Command, log: &Path) -> Result<(String, Duration, Usage)> {
+    let what = format!("{command:?}");
+    let stderr = File::create(log).with_context(|| format!("create {}", log.display()))?;
+    let began = Instant::now();
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+    let mut child = command.spawn().with_context(|| format!("start {what}"))?;
+    let meter = Meter::start(child.id());
+    let mut said = String::new();
+    child.stdout.take().context("a pipe")?.read_to_string(&mut said)?;
+    // A process that has ended keeps its times until somebody waits for it.
+    while !has_ended(child.id()) {
+        std::thread::yield_now();
+    }
+    let (wall, usage, status) = (began.elapsed(), meter.read()?, child.wait()?);
+    let stderr = || std::fs::read_to_string(log).unwrap_or_default();
+    ensure!(status.success(), "{what} ended with {status}:\n{said}{}", stderr());
+    Ok((said, wall, usage))
+}
+
+fn has_ended(pid: u32) -> bool {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    line.rsplit_once(')').is_none_or(|(_, fields)| fields.trim_start().starts_with('Z'))
 }
 
 impl Usage {
@@ -75,6 +110,18 @@ impl Usage {
         let high = status_bytes(root, "VmHWM:").unwrap_or_default();
         self.memory_peak = self.memory_peak.max(high).max(resident);
     }
+}
+
+/// What a process has spent by now, with children that it waited for: of a server, before and after its work.
+pub(crate) fn spent(pid: u32) -> Result<Duration> {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
+    let process = Process::parse(&line).with_context(|| format!("process {pid}: {line}"))?;
+    Ok(TICK * u32::try_from(process.ticks)?)
+}
+
+/// The resident memory of a process at its highest, in bytes.
+pub(crate) fn memory_peak(pid: u32) -> Result<u64> {
+    status_bytes(pid, "VmHWM:").with_context(|| format!("process {pid} has no memory"))
 }
 
 /// A line of `/proc/PID/stat`.
@@ -154,8 +201,6 @@ impl Machine {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::process::{Command, Stdio};
-
     use super::*;
 
     #[test]
@@ -183,7 +228,7 @@ mod tests {
         let mut shell = shell.args(["-c", busy]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let meter = Meter::start(shell.id());
         let mut said = [0; 4];
-        std::io::Read::read_exact(shell.stdout.as_mut().unwrap(), &mut said).unwrap();
+        Read::read_exact(shell.stdout.as_mut().unwrap(), &mut said).unwrap();
         let usage = meter.stop().unwrap();
         shell.kill().unwrap();
         shell.wait().unwrap();

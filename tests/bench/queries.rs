@@ -49,9 +49,18 @@ pub(crate) struct Wanted {
     json: bool,
 }
 
+/// A table that is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// Whose it is, for the report.
+    pub(crate) system: String,
+    /// `namespace.table`.
+    pub(crate) table: String,
+}
+
 /// A question to one table: the middle of the rounds, each figure by itself.
 #[derive(Debug, Serialize)]
-struct Line {
+pub(crate) struct Line {
     analysis: &'static str,
     system: String,
     elapsed_ms: u64,
@@ -70,14 +79,8 @@ pub(crate) async fn run(wanted: &Wanted) -> Result<()> {
         json: wanted.json,
     };
     let (trial, _, runs) = compare::ingest(&ingestion).await?;
-    let first = runs.first().context("no system is named")?;
-    let session = trial.trino.query(&format!("SELECT min(session_id) FROM lakehouse.{}", first.table)).await?;
-    let session = session.first().and_then(|row| row.first()?.as_str()).context("no event has a session")?.to_owned();
-    let mut lines = Vec::new();
-    for (analysis, sql) in ANALYSES {
-        lines.extend(asked(&trial, &runs, analysis, &sql.replace("{session}", &session), wanted.rounds).await?);
-        say(format!("{analysis}: the same answer of {} tables", runs.len()));
-    }
+    let tables = runs.iter().map(|Run { title, table, .. }| Asked { system: title.clone(), table: table.clone() });
+    let lines = ask(&trial, &tables.collect::<Vec<_>>(), wanted.rounds).await?;
     if wanted.json {
         println!("{}", serde_json::to_string_pretty(&lines)?);
     } else {
@@ -86,15 +89,28 @@ pub(crate) async fn run(wanted: &Wanted) -> Result<()> {
     Ok(())
 }
 
+/// All questions to all tables, which must hold the same events.
+pub(crate) async fn ask(trial: &Trial, tables: &[Asked], rounds: u64) -> Result<Vec<Line>> {
+    let first = tables.first().context("no system is named")?;
+    let session = trial.trino.query(&format!("SELECT min(session_id) FROM lakehouse.{}", first.table)).await?;
+    let session = session.first().and_then(|row| row.first()?.as_str()).context("no event has a session")?.to_owned();
+    let mut lines = Vec::new();
+    for (analysis, sql) in ANALYSES {
+        lines.extend(asked(trial, tables, analysis, &sql.replace("{session}", &session), rounds).await?);
+        say(format!("{analysis}: the same answer of {} tables", tables.len()));
+    }
+    Ok(lines)
+}
+
 /// One question to all tables, by turns.
-async fn asked(trial: &Trial, runs: &[Run], analysis: &'static str, sql: &str, rounds: u64) -> Result<Vec<Line>> {
-    let mut costs = vec![Vec::new(); runs.len()];
+async fn asked(trial: &Trial, tables: &[Asked], analysis: &'static str, sql: &str, rounds: u64) -> Result<Vec<Line>> {
+    let mut costs = vec![Vec::new(); tables.len()];
     let mut answer: Option<Vec<Row>> = None;
     for round in 0..rounds {
-        for (run, costs) in runs.iter().zip(&mut costs) {
-            let (rows, cost) = trial.trino.costed(&sql.replace("{table}", &format!("lakehouse.{}", run.table))).await?;
+        for (Asked { system, table }, costs) in tables.iter().zip(&mut costs) {
+            let (rows, cost) = trial.trino.costed(&sql.replace("{table}", &format!("lakehouse.{table}"))).await?;
             let expected = answer.get_or_insert_with(|| rows.clone());
-            ensure!(*expected == rows, "{analysis}: {} answers {rows:?}, {} {expected:?}", run.title, runs[0].title);
+            ensure!(*expected == rows, "{analysis}: {system} answers {rows:?}, {} {expected:?}", tables[0].system);
             if round > 0 {
                 costs.push(cost);
             }
@@ -102,15 +118,15 @@ async fn asked(trial: &Trial, runs: &[Run], analysis: &'static str, sql: &str, r
     }
     let rows = answer.map_or(0, |rows| rows.len());
     ensure!(rows > 0, "{analysis} has no answer");
-    let line = |(run, costs): (&Run, &Vec<Cost>)| Line {
+    let line = |(asked, costs): (&Asked, &Vec<Cost>)| Line {
         analysis,
-        system: run.title.clone(),
+        system: asked.system.clone(),
         elapsed_ms: middle(costs.iter().map(|cost| milliseconds(cost.elapsed))),
         cpu_ms: middle(costs.iter().map(|cost| milliseconds(cost.cpu))),
         bytes: middle(costs.iter().map(|cost| cost.bytes)),
         rows,
     };
-    Ok(runs.iter().zip(&costs).map(line).collect())
+    Ok(tables.iter().zip(&costs).map(line).collect())
 }
 
 fn milliseconds(time: Duration) -> u64 {
@@ -124,7 +140,7 @@ fn middle(figures: impl Iterator<Item = u64>) -> u64 {
     figures.get(figures.len() / 2).copied().unwrap_or_default()
 }
 
-fn markdown(lines: &[Line]) -> String {
+pub(crate) fn markdown(lines: &[Line]) -> String {
     let mut text = "| analysis | over the table of | ms | CPU-ms | MB read |\n|---|---|---:|---:|---:|\n".to_owned();
     for line in lines {
         let megabytes = line.bytes as f64 / 1e6;

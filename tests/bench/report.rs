@@ -140,13 +140,13 @@ pub(crate) fn markdown(report: &Report) -> String {
     text
 }
 
-fn ratio(number: f64, to: f64) -> String {
+pub(crate) fn ratio(number: f64, to: f64) -> String {
     let ratio = number / to;
     if ratio.is_finite() { format!("× {ratio:.2}") } else { "–".to_owned() }
 }
 
 /// A number with commas between its thousands.
-fn figure(number: f64, digits: usize) -> String {
+pub(crate) fn figure(number: f64, digits: usize) -> String {
     if !number.is_finite() {
         return "–".to_owned();
     }
