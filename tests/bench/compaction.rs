@@ -53,17 +53,25 @@ struct Source {
 }
 
 /// Compacts `table` with each engine; the tables that come of it stand beside what it has cost.
-pub(crate) async fn run(trial: &Trial, table: &str, engines: &[Engine]) -> Result<Vec<(Line, Asked)>> {
+pub(crate) async fn run(
+    trial: &Trial,
+    table: &str,
+    engines: &[Engine],
+    min_input_files: u32,
+) -> Result<Vec<(Line, Asked)>> {
     let source = Source::read(trial, table).await?;
     let mut lines = Vec::new();
     for &engine in engines {
         if engine == Engine::Trino {
             // A server runs for months: what it compiles in its first minutes is not its usual price.
             let name = source.copy(trial, "warm_up").await?;
-            engine.compact(trial, &name).await?;
+            engine.compact(trial, &name, min_input_files).await?;
         }
         let name = source.copy(trial, engine.suffix()).await?;
-        let cost = engine.compact(trial, &name).await.with_context(|| format!("{engine:?} compacts {name}"))?;
+        let cost = engine
+            .compact(trial, &name, min_input_files)
+            .await
+            .with_context(|| format!("{engine:?} compacts {name}"))?;
         let sums = sums(trial, &name).await?;
         ensure!(sums == source.sums, "{name} holds {sums:?}, and {table} {:?}", source.sums);
         let line = source.line(trial, engine, &name, &cost).await?;

@@ -41,6 +41,9 @@ pub(crate) struct Wanted {
     /// Milliseconds between two commits of the connector: the shorter, the more files
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(100..))]
     commit_ms: u64,
+    /// Files that make a partition worth compacting; the default is that of the engines
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..))]
+    min_input_files: u32,
     /// Times that each question is asked of each table; the first time warms up, and does not count
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(2..))]
     rounds: u64,
@@ -116,7 +119,8 @@ async fn compact(wanted: &Wanted, report: &mut Report) -> Result<()> {
     };
     let (trial, _, runs) = compare::ingest(&ingestion).await?;
     let small = &runs.first().context("the connector has run")?.table;
-    let (lines, made): (Vec<_>, Vec<_>) = compaction::run(&trial, small, &wanted.engines).await?.into_iter().unzip();
+    let (lines, made): (Vec<_>, Vec<_>) =
+        compaction::run(&trial, small, &wanted.engines, wanted.min_input_files).await?.into_iter().unzip();
     report.compaction = lines;
     if wanted.only.contains(&Part::Queries) {
         let mut tables = vec![Asked { system: "small files".to_owned(), table: small.clone() }];

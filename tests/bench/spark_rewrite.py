@@ -1,6 +1,6 @@
 """Compacts a table by Iceberg's own procedure, and prints what it said and what the call alone has cost the JVM.
 
-Goes on where spark_session.py ends. Called by spark.rs.
+Goes on where spark_session.py ends; of its request it takes "min_input_files" too. Called by engine.rs.
 """
 
 import time
@@ -17,6 +17,9 @@ def spent():
 
 spark.table(TABLE).schema  # The catalog is connected and the table loaded before the clock starts.
 before, began = spent(), time.monotonic()
-said = spark.sql(f"CALL lakehouse.system.rewrite_data_files(table => '{request['table']}')").collect()[0].asDict()
+said = spark.sql(
+    f"CALL lakehouse.system.rewrite_data_files(table => '{request['table']}', "
+    f"options => map('min-input-files', '{request['min_input_files']}'))"
+).collect()[0].asDict()
 print(json.dumps({"said": said, "call_seconds": time.monotonic() - began, "call_cpu_seconds": spent() - before}), flush=True)
 spark.stop()
