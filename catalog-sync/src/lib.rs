@@ -46,6 +46,6 @@ pub mod run;
 pub mod secret;
 mod snapshot;
 pub mod storage;
-pub mod sweep;
 pub mod suggest;
+pub mod sweep;
 pub mod verify;

@@ -11,7 +11,7 @@ use super::connection::secret;
 use super::{CliError, columns, tell};
 use crate::catalog::CatalogClient;
 use crate::compact;
-use crate::compact::options::Options;
+use crate::compact::options::{Options, Strategy};
 use crate::engine::client::{Server, TrinoError};
 use crate::engine::trino::{Error, Report, Statement, Verdict, optimize};
 use crate::engine::{orders, spark};
@@ -71,6 +71,10 @@ pub(super) async fn run(
     options: &Options,
     as_json: bool,
 ) -> Result<Option<ExitCode>, CliError> {
+    if args.engine != Engine::Native && (options.dedupe || options.strategy != Strategy::default()) {
+        let text = "--strategy sort and --dedupe are this program's own: leave out --engine, or leave them out";
+        return Err(CliError::Usage(text.to_owned()));
+    }
     match args.engine {
         Engine::Native => Ok(None),
         Engine::Trino => {

@@ -38,6 +38,15 @@ pub struct FileFact {
     pub(super) witnesses: Vec<(String, Arc<str>)>,
 }
 
+impl FileFact {
+    /// A file of so many bytes and rows, none of them deleted, in no order.
+    #[must_use]
+    pub fn plain(location: String, manifest: Arc<str>, (bytes, rows): (u64, u64)) -> Self {
+        let (deletes, repeats, witnesses) = (Vec::new(), Places::new(), Vec::new());
+        Self { location, manifest, bytes, rows, deletes, deleted_rows: 0, is_sorted: false, repeats, witnesses }
+    }
+}
+
 /// What is too small, too large, too much deleted, and enough.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sizes {

@@ -19,17 +19,7 @@ pub(in crate::compact) fn key(day: i32) -> PartitionKey {
 }
 
 pub(in crate::compact) fn files(sizes: &[u64]) -> Vec<FileFact> {
-    let file = |(number, &bytes): (usize, &u64)| FileFact {
-        location: format!("f{number}"),
-        manifest: Arc::from("m"),
-        bytes,
-        rows: 10,
-        deletes: Vec::new(),
-        deleted_rows: 0,
-        is_sorted: false,
-        repeats: Places::new(),
-        witnesses: Vec::new(),
-    };
+    let file = |(number, &bytes): (usize, &u64)| FileFact::plain(format!("f{number}"), Arc::from("m"), (bytes, 10));
     sizes.iter().enumerate().map(file).collect()
 }
 

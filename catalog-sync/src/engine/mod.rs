@@ -60,7 +60,7 @@ mod tests {
     fn a_partition_is_told_once_and_a_file_that_is_only_to_be_cut_is_not() -> Result<(), String> {
         let sizes =
             crate::compact::options::Options { max_file_group_size_bytes: 100, ..Default::default() }.sizes(100)?;
-        let file = |bytes: u64| FileFact { location: format!("f{bytes}"), manifest: Arc::from("m"), bytes, rows: 1 };
+        let file = |bytes: u64| FileFact::plain(format!("f{bytes}"), Arc::from("m"), (bytes, 1));
         let key = |event_type: &str| PartitionKey { day: 0, event_type: event_type.to_owned() };
         let files = [
             (key("click"), [&[18; 5][..], &[19; 5]].concat().into_iter().map(file).collect()),

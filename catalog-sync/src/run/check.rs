@@ -1,7 +1,8 @@
 //! A document held against its own JSON Schema: every key that is unknown and every value that is no value, with its place.
 //!
 //! Reads the part of JSON Schema that [`super::config`] uses: `type`, `properties`, `patternProperties` (prefixes),
-//! `items`, `minimum`, `maximum`, and the formats `cron`, `table` and `listen`. Serde alone would stop at the first problem,
+//! `items`, `minimum`, `maximum`, and the formats `cron`, `table`, `listen`, `tiers` and
+//! `cutoff`. Serde alone would stop at the first problem,
 //! without its place, and would repeat values. Pure.
 
 use serde_json::{Map, Value};
@@ -9,6 +10,8 @@ use serde_json::{Map, Value};
 use super::config::listen_address;
 use super::cron::Cron;
 use crate::catalog::parse_table;
+use crate::expire::tiers::Tiers;
+use crate::reach::cutoff::Cutoffs;
 use crate::suggest::nearest;
 
 /// What is wrong, `place: what`; nothing if all is right. Only values of the formats are repeated, no other.
@@ -107,6 +110,8 @@ fn of_format(text: &str, format: &str) -> Result<(), String> {
         "cron" => Cron::parse(text).map(|_| ()).map_err(|why| format!("is no line of a crontab: {why}")),
         "table" => parse_table(text).map(|_| ()),
         "listen" => listen_address(text).map(|_| ()).ok_or_else(|| "is no address, such as 127.0.0.1:9464".to_owned()),
+        "tiers" => text.parse::<Tiers>().map(|_| ()),
+        "cutoff" => Cutoffs::parse([text]).map(|_| ()),
         _ => Ok(()),
     }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::check;
+pub use super::retention::{Expire, Files, Sweep};
 use crate::compact::options::Options;
 use crate::verify::VerifyOptions;
 
@@ -82,6 +83,10 @@ pub struct Jobs {
     pub compact: Compact,
     /// Small manifests become few, all the time.
     pub rewrite_manifests: RewriteManifests,
+    /// Snapshots that are no longer wanted go, by the clock.
+    pub expire: Expire,
+    /// Files that nobody needs go, by the clock.
+    pub sweep: Sweep,
     /// The table is proven complete, by the clock.
     pub verify: Verify,
 }
@@ -270,6 +275,10 @@ impl Maintenance {
             return Err(problems.join("\n"));
         }
         let parsed: Self = serde_json::from_value(document).map_err(|error| error.to_string())?;
+        for (job, files) in [("expire", &parsed.jobs.expire.files), ("sweep", &parsed.jobs.sweep.files)] {
+            let checked = files.options(false).and_then(|options| options.check());
+            checked.map_err(|why| format!("jobs.{job}.files: {why}"))?;
+        }
         match parsed.tables.is_empty() {
             true => Err("tables: names no table".to_owned()),
             false => Ok(parsed),

@@ -8,8 +8,11 @@ fn an_empty_file_is_a_good_setup() {
     let parsed = Maintenance::parse("{}").unwrap();
     assert_eq!(parsed, Maintenance::default());
     assert_eq!(parsed.idents().unwrap(), [TableIdent::from_strs(["analytics", "clickstream"]).unwrap()]);
-    let Jobs { compact, rewrite_manifests, verify } = &parsed.jobs;
-    assert!(compact.enabled && rewrite_manifests.enabled && !verify.enabled);
+    let Jobs { compact, rewrite_manifests, expire, sweep, verify } = &parsed.jobs;
+    assert!(compact.enabled && rewrite_manifests.enabled, "what deletes nothing is on");
+    assert!(!expire.enabled && !sweep.enabled && !verify.enabled);
+    assert_eq!(expire.options(false).unwrap(), crate::expire::options::Options::default());
+    assert_eq!(sweep.files.options(false).unwrap(), crate::sweep::options::Options::default());
     assert_eq!(compact.options(), Options::default());
     assert_eq!(parsed.metrics.address(), None);
 }
@@ -30,6 +33,17 @@ fn what_is_said_is_taken() {
     assert_eq!(compact.options().target_file_size_bytes, Some(5));
     assert!(!parsed.jobs.rewrite_manifests.enabled && parsed.jobs.verify.enabled);
     assert_eq!(parsed.connection.0.len(), 3);
+}
+
+#[test]
+fn what_would_delete_too_much_is_refused_before_anything_runs() {
+    let refused = |jobs: &str| Maintenance::parse(&format!(r#"{{"jobs": {{{jobs}}}}}"#)).unwrap_err();
+    let young = refused(r#""sweep": {"files": {"older-than-ms": 1000}}"#);
+    assert!(young.starts_with("jobs.sweep.files: older-than") && young.contains("only-fenced-writers"), "{young}");
+    let tiers = refused(r#""expire": {"tiers": "1d,1h"}"#);
+    assert!(tiers.contains("jobs.expire.tiers") && tiers.contains("further back"), "{tiers}");
+    let cutoff = refused(r#""expire": {"files": {"cutoffs": ["main=7d", "dev=soon"]}}"#);
+    assert!(cutoff.contains("jobs.expire.files.cutoffs[1]"), "{cutoff}");
 }
 
 #[test]

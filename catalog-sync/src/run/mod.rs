@@ -23,6 +23,7 @@ pub mod metrics;
 mod once;
 mod picture;
 mod report;
+mod retention;
 mod schedule;
 mod watch;
 

@@ -5,7 +5,9 @@
 //! Called by [`super::watch`] and [`super::once`].
 
 pub(super) mod compact;
+mod expire;
 mod manifests;
+mod sweep;
 mod verify;
 
 use std::collections::BTreeSet;
@@ -33,6 +35,10 @@ pub enum Job {
     Compact,
     /// Many small manifests become few
     RewriteManifests,
+    /// Snapshots that are no longer wanted go
+    Expire,
+    /// Files that nobody needs go
+    Sweep,
     /// The table is proven complete
     Verify,
 }
@@ -103,12 +109,16 @@ pub(super) enum JobError {
     #[error(transparent)]
     Rewrite(#[from] crate::rewrite::Error),
     #[error(transparent)]
+    Expire(#[from] crate::expire::Error),
+    #[error(transparent)]
+    Sweep(#[from] crate::sweep::Error),
+    #[error(transparent)]
     Verify(#[from] crate::verify::VerifyError),
 }
 
 impl Job {
     /// All of them; earlier ones go first when several are due.
-    pub const ALL: [Self; 3] = [Self::Compact, Self::RewriteManifests, Self::Verify];
+    pub const ALL: [Self; 5] = [Self::Compact, Self::RewriteManifests, Self::Expire, Self::Sweep, Self::Verify];
 
     /// Its name, as in `maintenance.json`, reports and metrics.
     #[must_use]
@@ -116,6 +126,8 @@ impl Job {
         match self {
             Self::Compact => "compact",
             Self::RewriteManifests => "rewrite_manifests",
+            Self::Expire => "expire",
+            Self::Sweep => "sweep",
             Self::Verify => "verify",
         }
     }
@@ -126,6 +138,8 @@ impl Job {
         match self {
             Self::Compact => jobs.compact.enabled,
             Self::RewriteManifests => jobs.rewrite_manifests.enabled,
+            Self::Expire => jobs.expire.enabled,
+            Self::Sweep => jobs.sweep.enabled,
             Self::Verify => jobs.verify.enabled,
         }
     }
@@ -135,11 +149,14 @@ impl Job {
     /// # Errors
     /// A line of a crontab that is none, which `Maintenance::parse` would have refused.
     pub(super) fn schedule(self, jobs: &Jobs) -> Result<Schedule, String> {
+        let clock = |line: &str| Cron::parse(line).map(|cron| Schedule::Clock(Box::new(cron)));
         let continuous = |ms: u64| Ok(Schedule::Continuous { min_interval: Duration::from_millis(ms) });
         match self {
             Self::Compact => continuous(jobs.compact.min_interval_ms),
             Self::RewriteManifests => continuous(jobs.rewrite_manifests.min_interval_ms),
-            Self::Verify => Cron::parse(&jobs.verify.cron).map(|cron| Schedule::Clock(Box::new(cron))),
+            Self::Expire => clock(&jobs.expire.cron),
+            Self::Sweep => clock(&jobs.sweep.cron),
+            Self::Verify => clock(&jobs.verify.cron),
         }
     }
 
@@ -148,7 +165,7 @@ impl Job {
         match self {
             Self::Compact => compact::wanted(sight, rests),
             Self::RewriteManifests => manifests::wanted(sight),
-            Self::Verify => None,
+            Self::Expire | Self::Sweep | Self::Verify => None,
         }
     }
 
@@ -161,6 +178,8 @@ impl Job {
         match self {
             Self::Compact => Box::pin(compact::run(target, wish)).await,
             Self::RewriteManifests => Box::pin(manifests::run(target)).await,
+            Self::Expire => Box::pin(expire::run(target)).await,
+            Self::Sweep => Box::pin(sweep::run(target)).await,
             Self::Verify => Box::pin(verify::run(target)).await,
         }
     }
