@@ -1,3 +1,4 @@
+//! Snapshots that go and snapshots that stay: by hand, and in random histories.
 #![allow(clippy::unwrap_used)]
 
 use rand::rngs::StdRng;

@@ -13,29 +13,6 @@ use chrono::{DateTime, Utc};
 use super::cutoff::{Cutoff, Cutoffs};
 use crate::catalog::{Commits, Content, Reference};
 
-/// A catalog with named references, each with a history.
-pub trait Versions: Sync {
-    /// Why it does not tell.
-    type Error;
-
-    /// All references, as they are now.
-    fn references(&self) -> impl Future<Output = Result<Vec<Reference>, Self::Error>> + Send;
-
-    /// Commits from a hash downwards, newest first; `page` is what the page before said.
-    fn commits(
-        &self,
-        reference: &Reference,
-        page: Option<&str>,
-    ) -> impl Future<Output = Result<Commits, Self::Error>> + Send;
-
-    /// Every table that a reference showed after a commit of its history.
-    fn contents(
-        &self,
-        reference: &Reference,
-        hash: &str,
-    ) -> impl Future<Output = Result<Vec<Content>, Self::Error>> + Send;
-}
-
 /// Who needs a metadata file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct By {
@@ -70,46 +47,67 @@ pub async fn retained<V: Versions>(
     now: DateTime<Utc>,
     is_ours: impl Fn(&str) -> bool + Sync,
 ) -> Result<Retained, V::Error> {
-    let mut found = Retained { references: versions.references().await?, ..Retained::default() };
-    let mut walked = Walked::default();
-    for reference in found.references.clone() {
-        for content in versions.contents(&reference, &reference.hash).await? {
-            if is_ours(&content.metadata_location) {
+    let found = Retained { references: versions.references().await?, ..Retained::default() };
+    let mut look = Look { versions, now, is_ours, found, walked: Walked::default() };
+    for reference in look.found.references.clone() {
+        look.at_head(&reference).await?;
+        look.at_past(&reference, cutoffs.of(&reference.name)).await?;
+    }
+    Ok(look.found)
+}
+
+/// A look at all references.
+struct Look<'a, V, F> {
+    versions: &'a V,
+    now: DateTime<Utc>,
+    is_ours: F,
+    found: Retained,
+    walked: Walked,
+}
+
+impl<V: Versions, F: Fn(&str) -> bool + Sync> Look<'_, V, F> {
+    /// What a reference shows.
+    async fn at_head(&mut self, reference: &Reference) -> Result<(), V::Error> {
+        for content in self.versions.contents(reference, &reference.hash).await? {
+            if (self.is_ours)(&content.metadata_location) {
                 let by = By { reference: reference.name.clone(), hash: reference.hash.clone(), key: content.key };
-                found.heads.entry(content.metadata_location).or_default().push(by);
+                self.found.heads.entry(content.metadata_location).or_default().push(by);
             }
         }
-        let cutoff = cutoffs.of(&reference.name);
+        Ok(())
+    }
+
+    /// What it showed, back to its cut-off.
+    async fn at_past(&mut self, reference: &Reference, cutoff: Cutoff) -> Result<(), V::Error> {
         let (mut page, mut place) = (None, 0);
-        'history: loop {
-            let Commits { commits, next } = versions.commits(&reference, page.as_deref()).await?;
+        loop {
+            let Commits { commits, next } = self.versions.commits(reference, page.as_deref()).await?;
             for commit in commits {
-                let keeps = cutoff.keeps(commit.time, place, now);
                 // Whoever came here before with as much to keep has seen the rest.
-                if !walked.is_new(&commit.hash, cutoff) {
-                    break 'history;
+                if !self.walked.is_new(&commit.hash, cutoff) {
+                    return Ok(());
                 }
-                found.commits += 1;
+                let keeps = cutoff.keeps(commit.time, place, self.now);
+                self.found.commits += 1;
                 let contents = match keeps {
                     true => commit.puts,
-                    false => versions.contents(&reference, &commit.hash).await?,
+                    false => self.versions.contents(reference, &commit.hash).await?,
                 };
-                for content in contents.into_iter().filter(|content| is_ours(&content.metadata_location)) {
+                for content in contents.into_iter().filter(|content| (self.is_ours)(&content.metadata_location)) {
                     let by = By { reference: reference.name.clone(), hash: commit.hash.clone(), key: content.key };
-                    found.past.entry(content.metadata_location).or_insert(by);
+                    self.found.past.entry(content.metadata_location).or_insert(by);
                 }
                 if !keeps {
-                    break 'history;
+                    return Ok(());
                 }
                 place += 1;
             }
             match next {
                 Some(next) => page = Some(next),
-                None => break,
+                None => return Ok(()),
             }
         }
     }
-    Ok(found)
 }
 
 /// Commits that were looked at, with the cut-offs that it was for. What lies below a commit is kept or not, from whatever
@@ -132,3 +130,30 @@ impl Walked {
         true
     }
 }
+
+/// A catalog with named references, each with a history.
+pub trait Versions: Sync {
+    /// Why it does not tell.
+    type Error;
+
+    /// All references, as they are now.
+    fn references(&self) -> impl Future<Output = Result<Vec<Reference>, Self::Error>> + Send;
+
+    /// Commits from a hash downwards, newest first; `page` is what the page before said.
+    fn commits(
+        &self,
+        reference: &Reference,
+        page: Option<&str>,
+    ) -> impl Future<Output = Result<Commits, Self::Error>> + Send;
+
+    /// Every table that a reference showed after a commit of its history.
+    fn contents(
+        &self,
+        reference: &Reference,
+        hash: &str,
+    ) -> impl Future<Output = Result<Vec<Content>, Self::Error>> + Send;
+}
+
+#[cfg(test)]
+#[path = "retained_tests.rs"]
+mod tests;
